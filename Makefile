@@ -1,0 +1,64 @@
+# Everything a newcomer or CI calls. `make help` lists it.
+
+PYTHON ?= python3.11
+VENV ?= .venv
+PIP_ARGS ?=
+PYTEST_ARGS ?=
+# Where the real data sets lie, if they are there; tests that need them skip with a reason if not.
+UNLEARNKIT_TEST_DATA ?= ../shared/data
+export UNLEARNKIT_TEST_DATA := $(abspath $(UNLEARNKIT_TEST_DATA))
+
+BIN := $(VENV)/bin
+EXTRAS := notebook,diffusion,lora,quant,baselines,test,dev
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet $(PIP_ARGS) -c constraints.txt
+MADE_FROM := pyproject.toml constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help venv install quickstart test lint format lab clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  Variables: PYTHON=$(PYTHON) VENV=$(VENV) PIP_ARGS= PYTEST_ARGS= UNLEARNKIT_TEST_DATA=$(UNLEARNKIT_TEST_DATA)"
+
+# The stamps lie inside the environment and are younger than what they were made from, so that a
+# second call installs nothing. The full installation contains the core one.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11)' 2>/dev/null || \
+	  { echo "error: \`PYTHON\` must be Python 3.11 or newer. Found '$(PYTHON)'. Try: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: $(MADE_FROM) | $(BIN)/python
+	@echo "Installing unlearnkit into $(VENV) (about 6 GB with PyTorch's CUDA libraries; once)"
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.all: $(MADE_FROM) | $(BIN)/python
+	@echo "Installing unlearnkit with all extras into $(VENV) (about 6.5 GB; once)"
+	$(PIP) -e '.[$(EXTRAS)]'
+	@touch $(VENV)/.core $@
+
+venv: $(BIN)/python ## Make the virtual environment
+
+install: $(VENV)/.core ## Install unlearnkit alone, at known-good versions
+
+quickstart: $(VENV)/.core ## Install, then run the main job on generated data (no network)
+	$(BIN)/unlearnkit compare --config tofu/quickstart.yaml
+
+test: lint ## Install everything, check style and types, run all tests
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.all ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.all ## Bring the code into form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lab: $(VENV)/.all ## Open JupyterLab on the notebooks
+	$(BIN)/jupyter lab
+
+clean: ## Remove caches, not the environment and not results
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
