@@ -1,0 +1,81 @@
+"""unlearnkit: machine unlearning in PyTorch, one library for methods, models and how to judge them.
+
+A run is five choices that do not know each other: data, model, objectives, strategy, evaluator.
+Public names are loaded when they are first used, so that ``import unlearnkit`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unlearnkit.callbacks import GeN
+    from unlearnkit.datamodules import TOFU
+    from unlearnkit.evaluators import TOFUEvaluator
+    from unlearnkit.host import PlainHost
+    from unlearnkit.models import CausalLM
+    from unlearnkit.modules import FinetuningModule, UnlearningModule
+    from unlearnkit.objectives import NLL, NPO, AscentNLL, KLToReference
+    from unlearnkit.strategies import FixedWeights, ForgetOnly, LossNorm, NGDiff, RetainOnly
+    from unlearnkit.study.comparison import compare
+    from unlearnkit.study.unlearn import unlearn
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "AscentNLL": "unlearnkit.objectives",
+    "CausalLM": "unlearnkit.models",
+    "FinetuningModule": "unlearnkit.modules",
+    "FixedWeights": "unlearnkit.strategies",
+    "ForgetOnly": "unlearnkit.strategies",
+    "GeN": "unlearnkit.callbacks",
+    "KLToReference": "unlearnkit.objectives",
+    "LossNorm": "unlearnkit.strategies",
+    "NGDiff": "unlearnkit.strategies",
+    "NLL": "unlearnkit.objectives",
+    "NPO": "unlearnkit.objectives",
+    "PlainHost": "unlearnkit.host",
+    "RetainOnly": "unlearnkit.strategies",
+    "TOFU": "unlearnkit.datamodules",
+    "TOFUEvaluator": "unlearnkit.evaluators",
+    "UnlearningModule": "unlearnkit.modules",
+    "compare": "unlearnkit.study.comparison",
+    "unlearn": "unlearnkit.study.unlearn",
+}
+
+__all__ = [
+    "NLL",
+    "NPO",
+    "TOFU",
+    "AscentNLL",
+    "CausalLM",
+    "FinetuningModule",
+    "FixedWeights",
+    "ForgetOnly",
+    "GeN",
+    "KLToReference",
+    "LossNorm",
+    "NGDiff",
+    "PlainHost",
+    "RetainOnly",
+    "TOFUEvaluator",
+    "UnlearningModule",
+    "__version__",
+    "compare",
+    "unlearn",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its home on first use (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'unlearnkit' has no attribute {name!r}. It has: {', '.join(__all__)}.")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted({*globals(), *__all__})

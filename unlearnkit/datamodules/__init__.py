@@ -1,0 +1,23 @@
+"""Data modules: what is forgotten, what is kept, and in which order training sees it."""
+
+from unlearnkit.datamodules.base import EpochLength, ForgetRetainDataModule, TrainOn
+from unlearnkit.datamodules.loader import RoundLoader
+from unlearnkit.datamodules.sampler import RoundSampler
+from unlearnkit.datamodules.tofu import TOFU
+from unlearnkit.datamodules.tofu_files import load_tofu
+from unlearnkit.datamodules.tokenization import Encoder
+from unlearnkit.datamodules.tokenizer_files import load_tokenizer, save_tokenizer, train_bpe
+
+__all__ = [
+    "TOFU",
+    "Encoder",
+    "EpochLength",
+    "ForgetRetainDataModule",
+    "RoundLoader",
+    "RoundSampler",
+    "TrainOn",
+    "load_tofu",
+    "load_tokenizer",
+    "save_tokenizer",
+    "train_bpe",
+]

@@ -1,0 +1,7 @@
+"""Algebra on the parameter vector."""
+
+from unlearnkit.gradients.gram import Gram, Weights, combine_, gram_matrix
+from unlearnkit.gradients.parabola import Parabola, fit_parabola
+from unlearnkit.gradients.probe import Displacement
+
+__all__ = ["Displacement", "Gram", "Parabola", "Weights", "combine_", "fit_parabola", "gram_matrix"]

@@ -1,0 +1,71 @@
+"""The metrics as pure functions; importing them loads torch and nothing heavier."""
+
+from unlearnkit.metrics.functional.facts import (
+    FactAccuracyResult,
+    derived_fact_words,
+    fact_accuracy,
+    fact_occurs,
+    holds_facts,
+    row_facts,
+)
+from unlearnkit.metrics.functional.forget_quality import KSResult, forget_quality, ks_exact, ks_log10_floor
+from unlearnkit.metrics.functional.memorisation import (
+    RowMean,
+    TruthRatioMean,
+    failed_rows,
+    forget_truth_ratio,
+    log_truth_ratio,
+    mean_over_rows,
+    normalised_probability,
+    paper_truth_ratio,
+    probability,
+    retain_truth_ratio,
+    truth_indifference,
+    truth_preference,
+)
+from unlearnkit.metrics.functional.text import (
+    Rouge,
+    lcs_length,
+    rouge,
+    rouge_1_recall,
+    rouge_l_f,
+    rouge_l_recall,
+    rouge_tokens,
+)
+from unlearnkit.metrics.functional.utility import UTILITY_PARTS, UtilityResult, model_utility, partial_utility
+
+__all__ = [
+    "UTILITY_PARTS",
+    "FactAccuracyResult",
+    "KSResult",
+    "Rouge",
+    "RowMean",
+    "TruthRatioMean",
+    "UtilityResult",
+    "derived_fact_words",
+    "fact_accuracy",
+    "fact_occurs",
+    "failed_rows",
+    "forget_quality",
+    "forget_truth_ratio",
+    "holds_facts",
+    "ks_exact",
+    "ks_log10_floor",
+    "lcs_length",
+    "log_truth_ratio",
+    "mean_over_rows",
+    "model_utility",
+    "normalised_probability",
+    "paper_truth_ratio",
+    "partial_utility",
+    "probability",
+    "retain_truth_ratio",
+    "rouge",
+    "rouge_1_recall",
+    "rouge_l_f",
+    "rouge_l_recall",
+    "rouge_tokens",
+    "row_facts",
+    "truth_indifference",
+    "truth_preference",
+]

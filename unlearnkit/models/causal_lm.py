@@ -1,0 +1,214 @@
+"""CausalLM: any causal language model of transformers, or a small Llama from scratch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, pad
+
+from unlearnkit.artifacts import atomic_folder
+from unlearnkit.batches import IGNORE, TokenBatch
+from unlearnkit.errors import ConfigurationError, DataNotFoundError, UnknownNameError
+from unlearnkit.models.generation import greedy
+from unlearnkit.models.precision import widened
+from unlearnkit.models.scoring import Score, score
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+DTypeName = Literal["float32", "bfloat16", "float16"]
+
+
+class CausalLM(nn.Module):
+    """Wrap a transformers causal language model behind the one model protocol.
+
+    With a name or a folder the weights are loaded; without one a small Llama is built from scratch
+    as soon as the tokenizer, and with it the vocabulary, is known (``materialize``).
+    Dtype and mode are set here, because ``from_pretrained`` keeps the checkpoint's dtype and returns
+    eval mode: the network is in ``dtype`` and in train mode.
+
+    Args:
+        name: Name on the hub or folder; None builds from scratch.
+        hidden_size: Width of the model built from scratch.
+        layers: Number of its blocks.
+        heads: Number of its attention heads.
+        intermediate_size: Width of its feed-forward layer; None takes 4 x ``hidden_size``.
+        max_length: Its context, in tokens.
+        dtype: Type of the weights.
+        seed: Seed of the weights built from scratch.
+
+    Raises:
+        ConfigurationError: A size does not fit.
+        DataNotFoundError: The name is neither a folder nor to be had from the hub.
+        UnknownNameError: ``dtype`` is none of float32, bfloat16, float16.
+    """
+
+    network: PreTrainedModel
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        hidden_size: int = 128,
+        layers: int = 2,
+        heads: int = 4,
+        intermediate_size: int | None = None,
+        max_length: int = 256,
+        dtype: DTypeName = "float32",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        _check_sizes(hidden_size, layers, heads, intermediate_size, max_length)
+        if dtype not in get_args(DTypeName):
+            raise UnknownNameError.among("dtype", dtype, get_args(DTypeName))
+        self.name = name
+        self.seed = seed
+        self.dtype_name: DTypeName = dtype
+        self.sizes: dict[str, Any] = {
+            "hidden_size": hidden_size,
+            "num_hidden_layers": layers,
+            "num_attention_heads": heads,
+            "num_key_value_heads": heads,
+            "intermediate_size": intermediate_size or 4 * hidden_size,
+            "max_position_embeddings": max_length,
+        }
+        if name is not None:
+            self.network = _load(name, dtype)
+            self.network.train()
+
+    @property
+    def built(self) -> bool:
+        """Whether the network is there (from scratch, it waits for the vocabulary)."""
+        return "network" in self._modules
+
+    @property
+    def context_length(self) -> int:
+        """Longest sequence the network takes, in tokens."""
+        if not self.built:
+            return int(self.sizes["max_position_embeddings"])
+        config: Any = self.network.config
+        return int(getattr(config, "max_position_embeddings", 0) or getattr(config, "n_positions", 1024))
+
+    def materialize(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Build the network from scratch for this tokenizer; a loaded or built one stays as it is.
+
+        Raises:
+            ConfigurationError: The tokenizer has more tokens than the network's embedding.
+        """
+        if self.built:
+            embedding: Any = self.network.get_input_embeddings()
+            rows = embedding.weight.shape[0]
+            if len(tokenizer) > rows:
+                raise ConfigurationError(
+                    f"`tokenizer` must not have more tokens than the model's embedding ({rows}). "
+                    f"Found {len(tokenizer)}. Use the model's own tokenizer (leave `tokenizer` unset)."
+                )
+            return
+        from transformers import LlamaConfig, LlamaForCausalLM
+
+        config = LlamaConfig(
+            vocab_size=len(tokenizer),
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            tie_word_embeddings=True,
+            **self.sizes,
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            network = LlamaForCausalLM(config)
+        self.network = network.to(getattr(torch, self.dtype_name)).train()
+
+    def forward(self, batch: TokenBatch) -> Tensor:
+        """Return logits [batch, tokens, vocabulary] in the network's type."""
+        output = self.network(
+            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False
+        )
+        logits: Tensor = output.logits
+        return logits
+
+    def token_losses(self, batch: TokenBatch) -> Tensor:
+        """Return the negative log-likelihood of each next token, [batch, tokens - 1], nats, fp32.
+
+        Positions that are not scored hold 0. Half-precision logits are widened to fp32 before the softmax.
+        """
+        # Shifting the labels, not the logits, spares two copies of the logits: the last one predicts nothing.
+        targets = pad(batch["labels"][:, 1:], (0, 1), value=IGNORE)
+        logits = widened(self(batch)).flatten(0, 1)
+        flat = cross_entropy(logits, targets.flatten(), ignore_index=IGNORE, reduction="none")
+        return flat.view(targets.shape)[:, :-1]
+
+    def losses(self, batch: TokenBatch) -> Tensor:
+        """Return each sequence's negative log-likelihood summed over its scored tokens, [batch], nats."""
+        return self.token_losses(batch).sum(-1)
+
+    def counts(self, batch: TokenBatch) -> Tensor:
+        """Return the number of scored tokens of each sequence, [batch]."""
+        return (batch["labels"][:, 1:] != IGNORE).sum(-1)
+
+    def units(self, batch: TokenBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Return shifted fp32 logits [batch, tokens - 1, vocabulary], targets and mask [batch, tokens - 1]."""
+        targets = batch["labels"][:, 1:]
+        return widened(self(batch)[:, :-1]), targets.clamp_min(0), targets != IGNORE
+
+    def score_ids(
+        self, sequences: list[tuple[list[int], list[int]]], batch_tokens: int = 4096
+    ) -> list[Score]:
+        """Score each answer given its prompt, in length-bucketed batches; results in the order given."""
+        return score(self.network, sequences, context_length=self.context_length, batch_tokens=batch_tokens)
+
+    def generate_ids(self, prompts: list[list[int]], max_new_tokens: int, eos_id: int) -> list[list[int]]:
+        """Continue each prompt greedily, up to and without EOS; results in the order of the prompts."""
+        limit = self.context_length
+        new = greedy(
+            self.network, prompts, max_new_tokens=max_new_tokens, eos_id=eos_id, context_length=limit
+        )
+        return list(new)
+
+    def predictions(self, batch: TokenBatch, max_new_tokens: int, eos_id: int) -> list[list[int]]:
+        """Continue the prompt part of each sequence of a batch."""
+        rows = zip(batch["input_ids"], batch["attention_mask"], batch["labels"], strict=True)
+        prompts = [ids[(mask == 1) & (labels == IGNORE)].tolist() for ids, mask, labels in rows]
+        return self.generate_ids(prompts, max_new_tokens, eos_id)
+
+    def save(self, folder: str | Path, tokenizer: PreTrainedTokenizerBase | None = None) -> None:
+        """Write a plain ``from_pretrained`` folder in safetensors, whole or not at all."""
+        with atomic_folder(Path(folder)) as temporary:
+            self.network.save_pretrained(temporary)
+            if tokenizer is not None:
+                tokenizer.save_pretrained(str(temporary))
+
+
+def _check_sizes(
+    hidden_size: int, layers: int, heads: int, intermediate_size: int | None, max_length: int
+) -> None:
+    sizes = {"hidden_size": hidden_size, "layers": layers, "heads": heads, "max_length": max_length}
+    if intermediate_size is not None:
+        sizes["intermediate_size"] = intermediate_size
+    for name, value in sizes.items():
+        if value < 1:
+            raise ConfigurationError(f"`{name}` must be 1 or above. Found {value}. Give a positive number.")
+    if hidden_size % (2 * heads):
+        # Rotary position embeddings turn the components of each head in pairs.
+        raise ConfigurationError(
+            f"`hidden_size` must be a multiple of 2 x `heads` ({2 * heads}). Found {hidden_size}. "
+            f"Use hidden_size={2 * heads * max(1, hidden_size // (2 * heads))}."
+        )
+
+
+def _load(name: str, dtype: DTypeName) -> Any:
+    """Load a network by name or folder."""
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+
+    try:
+        return AutoModelForCausalLM.from_pretrained(name, dtype=getattr(torch, dtype))
+    except (OSError, ValueError, SafetensorError) as error:
+        raise DataNotFoundError(
+            f"`name` must be a folder written by save_pretrained or a model name on the hub. Found {name!r}, "
+            f"which could not be loaded ({str(error).partition(chr(10))[0]}). Without a network, give the path of "
+            "a folder, or leave `name` unset to build a small Llama from scratch."
+        ) from error

@@ -1,0 +1,161 @@
+"""LightningHost: what a strategy talks to inside a training run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from lightning.pytorch.strategies import DDPStrategy
+from torch import Tensor, nn
+
+from unlearnkit.batches import ForgetRetainBatch, Side
+from unlearnkit.errors import ConfigurationError
+from unlearnkit.host import objective_loss, scaled_learning_rate, take_gradients
+from unlearnkit.modules.effects import StepEffects
+
+if TYPE_CHECKING:
+    from unlearnkit.modules.unlearning import UnlearningModule
+
+
+class LightningHost:
+    """Offer losses, gradients and steps to a strategy through Lightning's manual optimization.
+
+    Backward passes go through ``manual_backward``, because only there does DDP reduce. A round counts
+    once in ``global_step``, however many optimizer steps it makes, because ``max_steps``,
+    checkpoints and loggers count rounds.
+
+    Args:
+        module: The module whose model, objectives and optimizer are used.
+    """
+
+    def __init__(self, module: UnlearningModule) -> None:
+        self.module = module
+        self.lr_scale = 1.0
+        self._effects: StepEffects | None = None
+        self._last_good: str | None = None
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """The trainable parameters of the model, in its order."""
+        return [p for p in self.module.model.parameters() if p.requires_grad]
+
+    @property
+    def round(self) -> int:
+        """Rounds completed so far: the trainer's own counter, so a resumed run goes on from it."""
+        return int(self.module.trainer.global_step)
+
+    @round.setter
+    def round(self, value: int) -> None:
+        steps = self.module.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        for _ in range(value - self.round):
+            steps.increment_ready()
+            steps.increment_completed()
+
+    @property
+    def last_good(self) -> str | None:
+        """The last checkpoint that was written and was there when this round began, if any."""
+        return self._last_good
+
+    def remember_checkpoint(self) -> None:
+        """Note the checkpoint there is: while the next one is being written, its callback names that."""
+        callback = self.module.trainer.checkpoint_callback
+        path = getattr(callback, "last_model_path", "") or getattr(callback, "best_model_path", "")
+        self._last_good = path or None
+
+    def loss(self, side: Side, batch: ForgetRetainBatch) -> Tensor:
+        """Return one side's mean loss over all ranks, attached to the graph."""
+        module = self.module
+        objective = module.objective(side)
+        if objective is None:
+            raise ConfigurationError(
+                f"`{side}` must be an objective because {type(module.strategy).__name__} asks for that side's "
+                f"loss. Found None. Pass e.g. `{side}={'NLL()' if side == 'retain' else 'AscentNLL()'}`."
+            )
+        world = module.trainer.world_size
+        return objective_loss(objective, module.model, batch, side, module.reference, self.rank_sum, world)
+
+    def backward(self, loss: Tensor) -> list[Tensor]:
+        """Backpropagate (reducing over ranks) and take the gradients, without fp16's loss scale."""
+        self.module.manual_backward(loss)
+        gradients = take_gradients(self.parameters)
+        strategy = self.module.trainer.strategy
+        if isinstance(strategy, DDPStrategy) and strategy._ddp_kwargs.get("gradient_as_bucket_view"):
+            # The next backward writes into the same bucket: a reference would silently change.
+            gradients = [gradient.clone() for gradient in gradients]
+        scale = self._loss_scale()
+        if scale is not None:
+            torch._foreach_mul_(gradients, scale.reciprocal())
+        return gradients
+
+    def gradients(self, side: Side, batch: ForgetRetainBatch) -> tuple[Tensor, list[Tensor]]:
+        """Return one side's loss and gradients."""
+        loss = self.loss(side, batch)
+        return loss.detach(), self.backward(loss)
+
+    def apply(self, gradients: list[Tensor], side: Side | None = None) -> None:
+        """Clip, and let the optimizer step at the scheduled learning rate times ``lr_scale``."""
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        if self.module.clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.module.clip)
+        scale = self._loss_scale()
+        if scale is not None:
+            # fp16's scaler divides by its scale before the step; a normalized direction never carried it.
+            torch._foreach_mul_(gradients, scale)
+        optimizer = cast(Any, self.module.optimizers()).optimizer
+        with scaled_learning_rate(optimizer, self.lr_scale):
+            # Lightning's wrapper would count every call as a step; a round is counted by `round`.
+            self.module.trainer.strategy.optimizer_step(optimizer, _nothing)
+        optimizer.zero_grad(set_to_none=True)
+
+    def logged(self, round_: int) -> bool:
+        """Say whether a logger keeps the values of this round (each ``log_every_n_steps`` one)."""
+        every = int(getattr(self.module.trainer, "log_every_n_steps", 0))
+        return every > 0 and (round_ + 1) % every == 0
+
+    def observe(self, gradients: dict[Side, list[Tensor]]) -> None:
+        """Keep both gradients of a round that is logged, to compare them with the step."""
+        if self.module.trainer.loggers and self.logged(self.round):
+            self._effects = StepEffects(self.parameters, gradients)
+
+    def take_effects(self) -> dict[Side, Tensor]:
+        """Return the first-order effects of the step just made, once; nothing where none was observed."""
+        effects, self._effects = self._effects, None
+        return {} if effects is None else effects.measure()
+
+    def lower_loss_scale(self) -> None:
+        """Do after a skipped step what fp16's scaler does after one: lower its scale; else nothing."""
+        scale = self._loss_scale()
+        if scale is not None:
+            scaler = self._scaler
+            scaler.update(scale * scaler.get_backoff_factor())
+
+    @property
+    def _scaler(self) -> Any:
+        return getattr(self.module.trainer.precision_plugin, "scaler", None)
+
+    def _loss_scale(self) -> Tensor | None:
+        """Return fp16's loss scale, a 0-d tensor on the device (``get_scale`` would synchronise), or None."""
+        scaler = self._scaler
+        return None if scaler is None else scaler.scale(torch.ones((), device=self.module.device))
+
+    def rank_sum(self, value: Tensor) -> Tensor:
+        """Return the sum of a tensor over all ranks."""
+        return cast(Tensor, self.module.trainer.strategy.reduce(value.clone(), reduce_op="sum"))
+
+
+def _nothing() -> None:
+    """Stand in for a closure: gradients are already there."""
+
+
+def reseed(seed: int, round_: int, rank: int) -> None:
+    """Seed the global generators from (seed, round, rank), so that dropout and noise resume too."""
+    import hashlib
+    import random
+
+    import numpy as np
+
+    word = int.from_bytes(hashlib.sha256(f"{seed}/{round_}/{rank}".encode()).digest()[:4], "big")
+    torch.manual_seed(word)
+    random.seed(word)
+    np.random.seed(word)

@@ -1,0 +1,252 @@
+"""UnlearningModule: a LightningModule with manual optimization that hosts a strategy."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from unlearnkit.batches import ForgetRetainBatch, Side
+from unlearnkit.errors import ConfigurationError
+from unlearnkit.models.generation import eval_mode
+from unlearnkit.modules.evaluated import EvaluatedModule
+from unlearnkit.modules.lightning_host import LightningHost, reseed
+from unlearnkit.objectives import NLL, AscentNLL, Objective
+from unlearnkit.strategies import NON_FINITE, NGDiff, RoundReport, Strategy
+from unlearnkit.strategies.base import require_finite
+
+log = logging.getLogger("unlearnkit")
+
+OptimizerCallable = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+SchedulerCallable = Callable[[torch.optim.Optimizer], LRScheduler]
+
+
+class UnlearningModule(EvaluatedModule):
+    """Make a trained model forget: two objectives, one strategy, any optimizer.
+
+    One ``training_step`` is one *round*, however many backward passes and optimizer steps the
+    strategy makes; ``global_step``, ``max_steps``, checkpoints and logs count rounds.
+
+    Args:
+        model: The target, a module of ``unlearnkit.models`` or one with the same methods.
+        forget: What is minimised on the forget data; default ``AscentNLL()``.
+        retain: What is minimised on the retain data; default ``NLL()``.
+        strategy: How the two become one update; default ``NGDiff()``.
+        optimizer: Makes the optimizer from the parameters; default fused AdamW at 3e-4, no decay.
+        scheduler: Makes a learning-rate schedule from the optimizer, stepped once a round.
+        clip: Largest norm of the combined gradient, or None.
+        seed: Seed of everything random in training (dropout, noise), together with round and rank.
+
+    Raises:
+        ConfigurationError: The optimizer's arguments break its rules (negative learning rate ...), or
+            ``clip`` is not above 0.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        forget: Objective | None = None,
+        retain: Objective | None = None,
+        strategy: Strategy | None = None,
+        optimizer: OptimizerCallable | None = None,
+        scheduler: SchedulerCallable | None = None,
+        clip: float | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.model = model
+        self.strategy = strategy if strategy is not None else NGDiff()
+        self.objectives = nn.ModuleDict(
+            {
+                "forget": forget if forget is not None else AscentNLL(),
+                "retain": retain if retain is not None else NLL(),
+            }
+        )
+        self.optimizer = check_optimizer(optimizer or default_optimizer)
+        self.scheduler = scheduler
+        self.clip = clip
+        self.seed = seed
+        self.last_report: RoundReport | None = None
+        self.skipped_rounds = 0
+        # Neither the host nor the reference may become a submodule: the reference would be saved
+        # with every checkpoint and follow train() and eval().
+        self._outside: dict[str, Any] = {"host": LightningHost(self), "reference": None, "batch": None}
+        if clip is not None and not clip > 0:
+            raise ConfigurationError(
+                f"`clip` must be above 0, the largest gradient norm. Found {clip}. Use clip=1.0, or null for none."
+            )
+
+    @property
+    def host(self) -> LightningHost:
+        """What the strategy and GeN talk to."""
+        host: LightningHost = self._outside["host"]
+        return host
+
+    def objective(self, side: Side) -> Objective:
+        """Return one side's objective."""
+        found = self.objectives[side]
+        assert isinstance(found, Objective)
+        return found
+
+    def reference(self) -> Any:
+        """Return the frozen target, in eval mode, on this module's device."""
+        if self._outside["reference"] is None:
+            raise ConfigurationError(
+                "`reference` must be there before the first round. Found None. "
+                "It is built in setup('fit'): run the module through a Trainer."
+            )
+        return self._outside["reference"]
+
+    def setup(self, stage: str) -> None:
+        """Build the network where it waits for the vocabulary, and the reference before any restore."""
+        waiting = getattr(self.model, "built", True) is False
+        super().setup(stage)
+        if waiting and stage == "fit" and not getattr(self.trainer, "ckpt_path", None):
+            log.warning(
+                "The model to unlearn from was just built from scratch with random weights: it has nothing to "
+                "forget. Make a target first (`unlearnkit fit --config tofu/finetune.yaml`, then `unlearnkit "
+                "export`) and name its folder: --model.model.name=FOLDER."
+            )
+        needed = any(self.objective(side).needs_reference for side in self.strategy.sides)
+        if stage == "fit" and needed and self._outside["reference"] is None:
+            self._outside["reference"] = copy.deepcopy(self.model).requires_grad_(False).eval()
+
+    def on_fit_start(self) -> None:
+        """Move the reference to the device of the model."""
+        if self._outside["reference"] is not None:
+            self._outside["reference"].to(self.device)
+
+    def on_fit_end(self) -> None:
+        """Let go of the last batch."""
+        self._outside["batch"] = None
+
+    def on_train_start(self) -> None:
+        """Set train mode explicitly: ``from_pretrained`` returns eval mode, and ``fit`` leaves it so."""
+        self.model.train()
+
+    def training_step(self, batch: ForgetRetainBatch, batch_idx: int) -> None:
+        """Make one round."""
+        reseed(self.seed, self.host.round, self.global_rank)
+        self.host.remember_checkpoint()
+        self._outside["batch"] = batch
+        report = self.strategy.step(self.host, batch)
+        self.last_report = report
+        self.skipped_rounds += report.skipped is not None
+        if report.skipped == NON_FINITE:
+            self.host.lower_loss_scale()
+        self._step_scheduler(report)
+        self._log_round(report)
+
+    def _step_scheduler(self, report: RoundReport) -> None:
+        scheduler = self.lr_schedulers()
+        if isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step(next(iter(report.losses.values())))
+        elif scheduler is not None:
+            scheduler.step()  # type: ignore[union-attr]
+
+    def _log_round(self, report: RoundReport) -> None:
+        values: dict[str, Any] = {f"loss/{side}": loss for side, loss in report.losses.items()}
+        self.log_dict(values, prog_bar=True, batch_size=1)
+        if not self.host.logged(self.host.round - 1):
+            return  # no logger would keep them, and a dozen values cost milliseconds
+        rest: dict[str, Any] = {"skipped": float(self.skipped_rounds)}
+        if report.weights is not None:
+            rest |= {"weight/retain": report.weights.retain, "weight/forget": report.weights.forget}
+        if report.gram is not None and report.weights is not None:
+            gram, weights = report.gram, report.weights
+            rest |= {
+                "gram/retain_retain": gram.rr,
+                "gram/forget_forget": gram.ff,
+                "gram/retain_forget": gram.rf,
+            }
+            rest |= {"gram/cosine": gram.cosine, "gram/direction_norm": gram.norm(weights)}
+            rest |= {
+                "lemma4/retain": gram.retain_effect(weights),
+                "lemma4/forget": gram.forget_effect(weights),
+            }
+        rest |= {f"effect/{side}": effect for side, effect in self.host.take_effects().items()}
+        optimizer = self.optimizers()
+        rest["lr"] = optimizer.param_groups[0]["lr"] * self.host.lr_scale  # type: ignore[union-attr]
+        self.log_dict({name: _float32(value) for name, value in rest.items()}, batch_size=1)
+
+    @torch.no_grad()
+    def loss_on(self, side: Side, batch: Any) -> tuple[Tensor, Tensor]:
+        """Return one side's objective on a batch in eval mode: sum and count over all ranks, float64.
+
+        Args:
+            side: Whose objective is evaluated.
+            batch: That side's batch, or a list of micro-batches.
+
+        Returns:
+            Two 0-d float64 tensors; their quotient is the loss.
+        """
+        micro = list(batch) if isinstance(batch, (list, tuple)) else [batch]
+        objective = self.objective(side)
+        with eval_mode(self.model):
+            parts = [objective(self.model, one, self.reference) for one in micro]
+        sums = torch.stack([part.sums.double().sum() for part in parts]).sum()
+        counts = torch.stack([part.counts.double().sum() for part in parts]).sum()
+        total, count = self.host.rank_sum(torch.stack([sums, counts])).unbind()
+        penalty = objective.penalty(self.model)  # type: ignore[arg-type]
+        return total if penalty is None else total + penalty.double() * count, count
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Build the optimizer over the model's trainable parameters, and the schedule."""
+        optimizer = self.optimizer(self.host.parameters)
+        if self.scheduler is None:
+            return optimizer
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": self.scheduler(optimizer), "interval": "step"},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the number of skipped rounds, and refuse to write a model whose loss has diverged.
+
+        The round's own losses are those before its step; without this look the step that ruins the
+        model would be written over the last good checkpoint, one round before anybody notices.
+
+        Raises:
+            NonFiniteError: A loss is NaN or infinite on the round's own batch.
+        """
+        if self._outside["batch"] is not None:
+            for side in self.strategy.sides:
+                total, count = self.loss_on(side, self._outside["batch"][side])
+                require_finite(float(total / count.clamp_min(1e-12)), side, self.host)
+        checkpoint["unlearnkit"] = {"format": 1, "skipped_rounds": self.skipped_rounds}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore the number of skipped rounds."""
+        self.skipped_rounds = int(checkpoint.get("unlearnkit", {}).get("skipped_rounds", 0))
+
+
+def default_optimizer(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """Return fused AdamW at 3e-4 without weight decay (decay would shrink what is to be kept)."""
+    return torch.optim.AdamW(parameters, lr=3e-4, weight_decay=0.0, fused=True)
+
+
+def check_optimizer(optimizer: OptimizerCallable) -> OptimizerCallable:
+    """Build the optimizer once on a dummy, so that bad arguments fail before anything is loaded.
+
+    Raises:
+        ConfigurationError: The optimizer refuses its arguments.
+    """
+    try:
+        optimizer([nn.Parameter(torch.zeros(1))])
+    except ValueError as error:
+        raise ConfigurationError(
+            f"`optimizer` must get arguments in its range. Found: {error}. "
+            "Learning rates must be 0 or above, e.g. --model.optimizer.lr=3e-4."
+        ) from error
+    return optimizer
+
+
+def _float32(value: Any) -> Any:
+    return value.float() if isinstance(value, Tensor) else value

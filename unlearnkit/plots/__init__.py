@@ -1,0 +1,28 @@
+"""Figures: functions that take and return an Axes, in one palette that says what is better."""
+
+from unlearnkit.plots.curves import curves
+from unlearnkit.plots.figure import file_axes, notebook_axes, render, save
+from unlearnkit.plots.palette import ROLES, Role, Style, figure_style, method_styles
+from unlearnkit.plots.parabola import Fit, parabola
+from unlearnkit.plots.quantities import QUANTITIES, Better, Quantity, quantity
+from unlearnkit.plots.tradeoff import tradeoff
+
+__all__ = [
+    "QUANTITIES",
+    "ROLES",
+    "Better",
+    "Fit",
+    "Quantity",
+    "Role",
+    "Style",
+    "curves",
+    "figure_style",
+    "file_axes",
+    "method_styles",
+    "notebook_axes",
+    "parabola",
+    "quantity",
+    "render",
+    "save",
+    "tradeoff",
+]

@@ -1,0 +1,143 @@
+"""What each reported number is called, which way is better, and what it means in a line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+Better = Literal["up", "down", "near"]
+"""Higher is better, lower is better, or near the retrained reference is."""
+
+Kind = Literal["fraction", "p", "log10", "seconds", "count", "loss"]
+"""How a number is printed, and whether its axis is that of a fraction."""
+
+ARROWS: dict[Better, str] = {"up": "↑", "down": "↓", "near": "~"}
+"""The sign of each direction in a table's header."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One number that tables and figures report.
+
+    Attributes:
+        key: Its key in a summary or a path.
+        name: Its name in words.
+        brief: Its name in a terminal's narrow column, by line; F is the forget set, R the retain set.
+        better: The better direction, None where there is none.
+        kind: How it is printed.
+        meaning: One line for who reads it the first time.
+    """
+
+    key: str
+    name: str
+    brief: tuple[str, ...]
+    better: Better | None
+    kind: Kind = "fraction"
+    meaning: str = ""
+
+
+_OVER = (
+    "Best near the retrained reference: above it the data are remembered, below it the model over-forgets."
+)
+
+QUANTITIES: dict[str, Quantity] = {
+    quantity.key: quantity
+    for quantity in (
+        Quantity(
+            "forget_rouge", "forget ROUGE-L recall", ("F", "ROUGE"), "near", "fraction",
+            f"Share of the true answer's words that the model says, in order, on the forget set. {_OVER}",
+        ),
+        Quantity(
+            "retain_rouge", "retain ROUGE-L recall", ("R", "ROUGE"), "up", "fraction",
+            "The same on the retain set: what must be kept.",
+        ),
+        Quantity(
+            "forget_fact", "forget fact accuracy", ("F", "fact"), "near", "fraction",
+            f"Share of forget answers that hold the fact itself; templates inflate ROUGE, not this. {_OVER}",
+        ),
+        Quantity(
+            "retain_fact", "retain fact accuracy", ("R", "fact"), "up", "fraction",
+            "The same on the retain set.",
+        ),
+        Quantity(
+            "forget_probability", "forget probability", ("F", "prob"), "near", "fraction",
+            f"Probability of the true answer, geometric mean over its tokens, on the forget set. {_OVER}",
+        ),
+        Quantity(
+            "retain_probability", "retain probability", ("R", "prob"), "up", "fraction",
+            "The same on the retain set.",
+        ),
+        Quantity(
+            "forget_truth_ratio", "forget truth ratio", ("F", "TR"), "near", "fraction",
+            "Mean of min(R, 1/R), R = p(wrong answers) / p(paraphrased truth); 1 is indifference. "
+            "Best near the retrained reference.",
+        ),
+        Quantity(
+            "retain_truth_ratio", "retain truth ratio", ("R", "TR"), "up", "fraction",
+            "Mean of max(0, 1 - R) on the retain set: 1 where the truth is far likelier than wrong answers.",
+        ),
+        Quantity(
+            "model_utility", "model utility", ("MU",), "up", "fraction",
+            "Harmonic mean of probability, ROUGE-L recall and truth ratio on all sets but the forget set; "
+            "one zero makes it zero.",
+        ),
+        Quantity(
+            "utility", "utility", ("util.",), "up", "fraction",
+            "What is kept, followed along a method's path; on TOFU it is the retain ROUGE-L recall (paper 001).",
+        ),
+        Quantity(
+            "forget_quality", "forget quality (p)", ("F", "qual."), "up", "p",
+            "p-value of the Kolmogorov-Smirnov test that the forget set's truth ratios are distributed "
+            "as the retrained model's; it depends on n.",
+        ),
+        Quantity(
+            "forget_quality_log10", "forget quality (log10 p)", ("F", "log10"), "up", "log10",
+            "The same as a power of ten.",
+        ),
+        Quantity(
+            "seconds", "seconds", ("secs",), "down", "seconds",
+            "Wall time of the training or unlearning run, without evaluation.",
+        ),
+        Quantity("round", "round", ("round",), "down", "count", "Round at which the level is reached."),
+        Quantity("forget_loss", "forget loss", ("F", "loss"), "near", "loss", "Forget set, mean a token."),
+        Quantity("retain_loss", "retain loss", ("R", "loss"), "down", "loss", "Retain set, mean a token."),
+    )
+}  # fmt: skip
+"""Every quantity known by name."""
+
+_DIRECTIONS: dict[Any, Better] = {True: "up", False: "down", "near reference": "near"}
+
+
+def quantity(key: str, results: Mapping[str, Any] | None = None) -> Quantity:
+    """Look a quantity up; what the results say of its direction goes before the default.
+
+    Args:
+        key: A key of a summary or a path; an unknown one gets its key as name and no direction.
+        results: A results dict; its ``higher_is_better`` is read where it has one.
+
+    >>> quantity("retain_rouge").better, quantity("my_score").name
+    ('up', 'my score')
+    >>> quantity("my_score", {"higher_is_better": {"my_score": False}}).better
+    'down'
+    """
+    name = key.replace("_", " ")
+    found = QUANTITIES.get(key, Quantity(key, name, tuple(name.split()), None))
+    stated = (results or {}).get("higher_is_better") or {}
+    return replace(found, better=_DIRECTIONS.get(stated.get(key), found.better))
+
+
+def axis_label(name: str, better: Better | None) -> str:
+    """Return an axis label that says what is better; the arrow runs along the axis.
+
+    >>> axis_label("utility", "up")
+    'utility (higher is better →)'
+    """
+    remarks: dict[Better | None, str] = {
+        "up": "(higher is better →)",
+        "down": "(← lower is better)",
+        "near": "(best near the retrained reference)",
+        None: "",
+    }
+    parts = [part for part in (name, remarks[better]) if part]
+    return ("\n" if len(" ".join(parts)) > 44 else " ").join(parts)

@@ -1,0 +1,8 @@
+"""Whole studies: compare methods on several seeds, unlearn in one call, export a run."""
+
+from unlearnkit.study.comparison import compare
+from unlearnkit.study.export import export_run
+from unlearnkit.study.method import Method, load_method, method_names
+from unlearnkit.study.unlearn import Unlearned, unlearn
+
+__all__ = ["Method", "Unlearned", "compare", "export_run", "load_method", "method_names", "unlearn"]

@@ -1,0 +1,92 @@
+"""export: a run's folder becomes a plain ``from_pretrained`` folder in safetensors."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from jsonargparse import ArgumentParser
+from torch import nn
+
+import unlearnkit.models  # noqa: F401  (short class names in YAML resolve to imported classes)
+from unlearnkit.artifacts import atomic_folder
+from unlearnkit.errors import ArtifactError, ConfigurationError
+
+
+def export_run(run: str | Path, out: str | Path) -> Path:
+    """Write the model of a run as a folder that ``AutoModelForCausalLM.from_pretrained`` reads.
+
+    Args:
+        run: Folder of a run: one method of ``compare``, or the log folder of ``unlearnkit fit``.
+        out: Folder to write; it must not exist yet.
+
+    Returns:
+        The folder written.
+
+    Raises:
+        ArtifactError: The run has neither a model nor a checkpoint with its configuration.
+        ConfigurationError: ``out`` exists already.
+    """
+    source, target = Path(run), Path(out)
+    if target.exists():
+        raise ConfigurationError(
+            f"`out` must be a new folder, so that nothing is overwritten. Found {str(target)!r}, which exists. "
+            "Name another one."
+        )
+    if (source / "model").is_dir():
+        with atomic_folder(target) as temporary:
+            shutil.copytree(source / "model", temporary, dirs_exist_ok=True)
+        return target
+    checkpoint = newest_checkpoint(source)
+    config = source / "config.yaml"
+    if not config.exists():
+        raise ArtifactError(
+            f"`run` must hold config.yaml beside its checkpoint. Found none in {str(source)!r}. "
+            "Give the log folder of the run, e.g. runs/tofu/ngdiff/version_0."
+        )
+    model, tokenizer = _rebuild(yaml.safe_load(config.read_text("utf-8")), source)
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    prefix = "model."
+    model.load_state_dict(
+        {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
+    )
+    model.save(target, tokenizer)
+    return target
+
+
+def newest_checkpoint(folder: Path) -> Path:
+    """Return the checkpoint of a run that was written last.
+
+    Raises:
+        ArtifactError: There is none.
+    """
+    found = sorted(folder.rglob("*.ckpt"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise ArtifactError(
+            f"`run` must be the folder of a run, with model/ or a checkpoint in it. Found neither in {str(folder)!r}. "
+            "Runs of `compare` lie in <out>/seed<k>/<method>, those of `fit` in runs/<config>/version_<k>."
+        )
+    return found[-1]
+
+
+def _rebuild(config: dict[str, Any], run: Path) -> tuple[Any, Any]:
+    """Build the run's model, without weights that matter, and load its tokenizer if it has one."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(nn.Module, "model", required=True)
+    section = config["model"]["init_args"]["model"]
+    model = parser.instantiate(parser.parse_object({"model": section})).model
+    tokenizer = None
+    if (run / "tokenizer").is_dir():
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(run / "tokenizer")
+        model.materialize(tokenizer)
+    if not hasattr(model, "save"):
+        raise ConfigurationError(
+            f"`run` must be of a model that can be saved as a folder. Found {type(model).__name__}. "
+            "Load its checkpoint with torch.load instead."
+        )
+    return model, tokenizer

@@ -1,0 +1,147 @@
+"""A method: one packaged YAML row of objectives, strategy, optimizer and callbacks, made ready to run."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+from lightning.pytorch import Callback
+from torch import nn
+
+import unlearnkit.callbacks  # noqa: F401  (short class names in YAML resolve to imported classes)
+from unlearnkit import packaged
+from unlearnkit.errors import ConfigurationError, DataNotFoundError, UnknownNameError
+from unlearnkit.modules import UnlearningModule
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a method's YAML says.
+
+    Attributes:
+        name: Stem of the file, e.g. ``ngdiff_gen``.
+        label: Name as in the papers, the first words of the file's first comment.
+        model: The ``model`` section (class path and arguments of the UnlearningModule).
+        callbacks: The ``trainer.callbacks`` section.
+        rounds: ``trainer.max_steps``.
+    """
+
+    name: str
+    label: str
+    model: dict[str, Any]
+    callbacks: list[dict[str, Any]] = field(default_factory=list)
+    rounds: int = 60
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What decides the method's result; hashed to recognise finished work."""
+        return {"model": self.model, "callbacks": self.callbacks}
+
+    def with_learning_rate(self, lr: float) -> Method:
+        """Return the method with another learning rate."""
+        arguments = dict(self.model["init_args"])
+        optimizer = dict(arguments.get("optimizer") or {"class_path": "torch.optim.AdamW"})
+        optimizer["init_args"] = {**optimizer.get("init_args", {}), "lr": lr}
+        return replace(self, model={**self.model, "init_args": {**arguments, "optimizer": optimizer}})
+
+    def build(self, model: nn.Module, seed: int = 0) -> tuple[UnlearningModule, list[Callback]]:
+        """Instantiate the module around a model, and its callbacks.
+
+        Args:
+            model: The target, in place of the YAML's own.
+            seed: Seed of everything random in training.
+
+        Raises:
+            ConfigurationError: The YAML names something unknown or an argument breaks its rule.
+        """
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_class_arguments(UnlearningModule, "module", skip={"model"}, instantiate=False)
+        parser.add_argument("--callbacks", type=list[Callback], default=[])
+        arguments = {name: value for name, value in self.model["init_args"].items() if name != "model"}
+        try:
+            # The parser replaces what it is given by its own objects: hand it a copy.
+            given = copy.deepcopy({"module": {**arguments, "seed": seed}, "callbacks": self.callbacks})
+            parsed = parser.parse_object(given)
+            built = parser.instantiate(parsed)
+        except ArgumentError as error:
+            raise ConfigurationError(
+                f"`method` must be a YAML row that can be built. Found {self.name!r}: {error}. "
+                "Compare it with `unlearnkit list configs` and the packaged files."
+            ) from error
+        return UnlearningModule(model, **built.module.as_dict()), list(built.callbacks or [])
+
+
+def method_names(benchmark: str = "tofu") -> list[str]:
+    """Return the names of a benchmark's packaged methods (see ``packaged.method_names``)."""
+    folders: dict[str, list[str]] = {}
+    for name in packaged.method_names():
+        folder, _, stem = name.rpartition("/")
+        folders.setdefault(folder, []).append(stem)
+    if benchmark not in folders:
+        raise UnknownNameError.among("benchmark", benchmark, folders)
+    return folders[benchmark]
+
+
+def load_method(name: str, benchmark: str = "tofu") -> Method:
+    """Read a method by packaged name (``ngdiff``, ``tofu/ngdiff``) or by the path of a YAML of one's own.
+
+    A rate after ``@`` replaces the YAML's learning rate: ``ngdiff@1e-3``, so that a comparison can
+    give every method the same search.
+
+    Raises:
+        UnknownNameError: There is no such packaged method; the message lists them.
+        DataNotFoundError: A path is given and nothing is there.
+        ConfigurationError: The file has no ``model`` section.
+
+    >>> load_method("ngdiff").label
+    'NGDiff'
+    >>> load_method("ngdiff@1e-3").name
+    'ngdiff@1e-3'
+    """
+    if "@" in name:
+        base, _, rate = name.rpartition("@")
+        method = load_method(base, benchmark).with_learning_rate(_rate(rate))
+        return replace(method, name=f"{method.name}@{rate}", label=f"{method.label}, lr {rate}")
+    is_file = name.endswith((".yaml", ".yml"))
+    if is_file and Path(name).is_file():
+        path = Path(name)
+    elif is_file and not (packaged.CONFIGS / name).is_file():
+        raise DataNotFoundError(
+            f"`method` must be the path of a YAML that exists. Found {name!r}. "
+            f"Packaged methods: {', '.join(method_names(benchmark))}."
+        )
+    else:
+        stem = name.removesuffix(".yaml").removesuffix(".yml")
+        benchmark, _, stem = stem.rpartition("/") if "/" in stem else (benchmark, "", stem)
+        if stem not in method_names(benchmark):
+            raise UnknownNameError.among("method", stem, method_names(benchmark))
+        path = packaged.CONFIGS / benchmark / f"{stem}.yaml"
+    text = path.read_text("utf-8")
+    content = yaml.safe_load(text)
+    if not isinstance(content, dict) or "model" not in content:
+        raise ConfigurationError(
+            f"`method` must be a YAML with a `model` section. Found {str(path)!r} without one. "
+            "Start from a packaged file, e.g. tofu/ngdiff.yaml."
+        )
+    first = text.splitlines()[0] if text.startswith("#") else f"# {path.stem}:"
+    trainer = content.get("trainer", {}) or {}
+    return Method(
+        name=path.stem,
+        label=first.lstrip("# ").split(":")[0],
+        model=content["model"],
+        callbacks=list(trainer.get("callbacks") or []),
+        rounds=int(trainer.get("max_steps", 60)),
+    )
+
+
+def _rate(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"`method` must have a learning rate after its @. Found {text!r}. Write e.g. ngdiff@1e-3."
+        ) from error

@@ -1,0 +1,57 @@
+"""What makes a table readable later: data, model, recipe, number of rows, budget."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from unlearnkit.study.method import Method
+from unlearnkit.study.settings import Setting
+
+
+def protocol(setting: Setting, methods: list[Method], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Describe a comparison for its table's caption and its report.
+
+    Args:
+        setting: The comparison.
+        methods: Its methods.
+        rows: The runs made so far; the first tells size and numbers of rows.
+    """
+    model = setting.section("model")["init_args"]
+    data = setting.section("data")
+    name = model.get("name")
+    target = next((row for row in rows if row["role"] == "target"), rows[0])
+    return {
+        "benchmark": setting.config.benchmark,
+        "data": describe(data["init_args"]),
+        "model": name or "small Llama",
+        "from_scratch": setting.from_scratch,
+        "parameters": target["parameters"],
+        "n": target["n"],
+        "sections": {name: setting.section(name) for name in ("data", "model", "evaluator")},
+        "path_rows": setting.path.rows,
+        "path_every": setting.path.every,
+        "seeds": list(setting.config.seeds),
+        "finetune": setting.section("finetune"),
+        "rounds": {method.name: setting.config.rounds or method.rounds for method in methods},
+        "methods": {method.name: method.content for method in methods},
+        "tuning": "none: every method runs with its packaged hyper-parameters",
+    }
+
+
+def describe(data: dict[str, Any]) -> str:
+    """Say in a few words which data a comparison uses.
+
+    >>> describe({"path": None, "authors": 40, "questions": 10, "forget": "forget10"})
+    'generated authors (40 x 10 questions), forget10'
+    >>> describe({"path": "locuslab/TOFU", "forget": "forget10", "forget_authors": 5, "retain_authors": 5})
+    'locuslab/TOFU, forget10, 5 forget and 5 retain authors'
+    """
+    if data.get("path"):
+        parts = [str(data["path"])]
+    else:
+        parts = [f"generated authors ({data.get('authors')} x {data.get('questions') or 10} questions)"]
+    parts.append(str(data.get("forget")))
+    if data.get("forget_authors") or data.get("retain_authors"):
+        kept = [data.get("forget_authors") or "all", data.get("retain_authors") or "all"]
+        parts.append(f"{kept[0]} forget and {kept[1]} retain authors")
+    return ", ".join(parts)

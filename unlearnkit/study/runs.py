@@ -1,0 +1,183 @@
+"""The runs of a comparison: train target and reference, unlearn with a method, evaluate, write whole folders."""
+
+from __future__ import annotations
+
+import copy
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning.pytorch import Callback, Trainer
+
+from unlearnkit.artifacts import Split, atomic_folder, atomic_write_json, atomic_write_text, read_json
+from unlearnkit.callbacks.evaluate_every import EvaluateEvery
+from unlearnkit.errors import ArtifactError, DataError, NonFiniteError
+from unlearnkit.modules import FinetuningModule
+from unlearnkit.study.method import Method
+from unlearnkit.study.progress import RoundProgress, StudyProgress
+from unlearnkit.study.settings import Setting
+
+EVALUATION_COST = 25.0
+"""What one full evaluation counts for in the progress bar, in rounds."""
+
+
+def finished(folder: Path, key: str, split: str) -> dict[str, Any] | None:
+    """Return the row of a run completed with the same key on the same split; a half-written one is undone.
+
+    Args:
+        folder: The run's folder.
+        key: Hash of all its options.
+        split: Hash of the split that the data give now: the files behind a path may have changed.
+    """
+    try:
+        row = read_json(folder / "results.json")
+        same = Split.load(folder / "split.json").hash == split
+    except (ArtifactError, DataError):
+        return None
+    return row if isinstance(row, dict) and row.get("key") == key and same else None
+
+
+def quiet_trainer(setting: Setting, callbacks: list[Callback], **arguments: Any) -> Trainer:
+    """Return a trainer that writes nothing: the comparison writes whole folders itself."""
+    return Trainer(
+        accelerator=setting.config.accelerator,
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=callbacks,
+        **arguments,
+    )
+
+
+def train(
+    setting: Setting,
+    role: str,
+    seed: int,
+    folder: Path,
+    key: str,
+    progress: StudyProgress,
+    reference: dict[str, Any] | None,
+    tokenizer: str | None,
+) -> dict[str, Any]:
+    """Train the target (role ``target``, on everything) or the reference (``retrained``, on the retain data).
+
+    Returns:
+        The run's row, as in ``results.json``.
+    """
+    built = setting.build(seed, "full" if role == "target" else "retain", tokenizer)
+    recipe = setting.finetune
+    module = FinetuningModule(built.model, warmup_steps=recipe.warmup_steps, seed=seed)
+    module.optimizer = _adamw(recipe.lr)
+    built.data.setup("fit")
+    steps = recipe.epochs * len(built.data.train_dataloader())
+    callbacks: list[Callback] = [RoundProgress(progress, steps, cost=10.0 * recipe.epochs / steps)]
+    trainer = quiet_trainer(
+        setting, callbacks, max_epochs=recipe.epochs, gradient_clip_val=recipe.clip, limit_val_batches=0
+    )
+    started = time.perf_counter()
+    trainer.fit(module, datamodule=built.data)
+    seconds = time.perf_counter() - started
+    # The target is where every method's path starts, the reference's level is where paths are compared:
+    # both on the rows that the paths are evaluated on.
+    path = [{"round": 0, **_path_summary(setting, built)}]
+    row = {"method": role, "label": role, "role": role, "seconds": seconds, "rounds": trainer.global_step}
+    return _conclude(
+        setting, built, row | {"seed": seed, "key": key, "path": path}, folder, progress, reference
+    )
+
+
+def unlearn_with(
+    setting: Setting,
+    method: Method,
+    seed: int,
+    target: Path,
+    folder: Path,
+    key: str,
+    progress: StudyProgress,
+    reference: dict[str, Any],
+) -> dict[str, Any]:
+    """Run one method from the target and evaluate it along its way and at its end.
+
+    Returns:
+        The run's row; a run whose loss diverged has the message under ``diverged``, and the numbers
+        of its weights before that round.
+    """
+    built = setting.build(seed, "pair", str(target / "tokenizer"), model=False)
+    built.model = setting.target(target / "model")
+    module, callbacks = method.build(built.model, seed)
+    rounds = setting.config.rounds or method.rounds
+    path = EvaluateEvery(_path_evaluator(setting, built), every=setting.path.every, at_start=False)
+    callbacks += [path, RoundProgress(progress, rounds)]
+    trainer = quiet_trainer(setting, callbacks, max_steps=rounds, limit_val_batches=0)
+    row: dict[str, Any] = {
+        "method": method.name,
+        "label": method.label,
+        "role": "method",
+        "seed": seed,
+        "key": key,
+    }
+    started = time.perf_counter()
+    try:
+        trainer.fit(module, datamodule=built.data)
+    except NonFiniteError as error:
+        row["diverged"] = str(error)
+    row["seconds"] = time.perf_counter() - started - path.seconds
+    row["rounds"] = trainer.global_step
+    row["path"] = path.path
+    row["lr_scale"] = module.host.lr_scale
+    row["skipped_rounds"] = module.skipped_rounds
+    return _conclude(setting, built, row, folder, progress, reference, method)
+
+
+def _adamw(lr: float) -> Any:
+    from torch.optim import AdamW
+
+    return lambda parameters: AdamW(parameters, lr=lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+
+
+def _path_evaluator(setting: Setting, built: Any) -> Any:
+    """Return the evaluator on the first rows of each set only."""
+    evaluator = copy.copy(built.evaluator)
+    evaluator.rows = setting.path.rows
+    return evaluator
+
+
+def _path_summary(setting: Setting, built: Any) -> dict[str, Any]:
+    summary: dict[str, Any] = _path_evaluator(setting, built).evaluate(built.model, built.data)["summary"]
+    return summary
+
+
+def _conclude(
+    setting: Setting,
+    built: Any,
+    row: dict[str, Any],
+    folder: Path,
+    progress: StudyProgress,
+    reference: dict[str, Any] | None,
+    method: Method | None = None,
+) -> dict[str, Any]:
+    """Evaluate in full, and write the run's folder whole or not at all."""
+    progress.advance(0.0, "evaluating")
+    started = time.perf_counter()
+    evaluation = built.evaluator.evaluate(built.model, built.data, reference)
+    if row["role"] == "retrained":
+        evaluation = built.evaluator.with_reference(evaluation, evaluation)
+    row["evaluation_seconds"] = time.perf_counter() - started
+    row["summary"] = evaluation["summary"]
+    row["n"] = evaluation["comparability"]["n"]
+    row["parameters"] = sum(p.numel() for p in built.model.parameters())
+    progress.advance(EVALUATION_COST)
+    config = {name: setting.section(name) for name in ("data", "model", "evaluator", "finetune", "path")}
+    if method is not None:
+        config["method"] = method.content | {"rounds": setting.config.rounds or method.rounds}
+    with atomic_folder(folder) as temporary:
+        atomic_write_text(temporary / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+        built.data.split.save(temporary / "split.json")
+        built.data.save_tokenizer(temporary / "tokenizer")
+        built.model.save(temporary / "model", built.data.tokenizer)
+        atomic_write_json(temporary / "evaluation.json", evaluation)
+        atomic_write_json(temporary / "results.json", row)
+    return row

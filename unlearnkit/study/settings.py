@@ -1,0 +1,174 @@
+"""What a comparison is made of: data, model, evaluator, methods, seeds; parsed and built per seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+from torch import nn
+
+import unlearnkit.datamodules
+import unlearnkit.evaluators
+import unlearnkit.models  # noqa: F401  (short class names in YAML resolve to imported classes)
+from unlearnkit.artifacts import content_hash
+from unlearnkit.datamodules import ForgetRetainDataModule
+from unlearnkit.errors import ConfigurationError
+from unlearnkit.evaluators import Evaluator
+
+
+@dataclass(frozen=True)
+class Finetune:
+    """How the target and the retrained reference are trained.
+
+    Args:
+        epochs: Passes over the training data.
+        lr: Peak learning rate of AdamW (betas 0.9 and 0.99, weight decay 0.01).
+        warmup_steps: Steps of linear warm-up before the cosine decay to zero.
+        clip: Largest gradient norm.
+    """
+
+    epochs: int = 22
+    lr: float = 3e-3
+    warmup_steps: int = 20
+    clip: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, value in (("epochs", self.epochs), ("lr", self.lr), ("clip", self.clip)):
+            if not value > 0:
+                raise ConfigurationError(
+                    f"`finetune.{name}` must be above 0. Found {value}. The default is {getattr(Finetune, name)}."
+                )
+
+
+@dataclass(frozen=True)
+class Path:
+    """How often, and on how many rows, a method is evaluated along its way.
+
+    Args:
+        every: Rounds between two evaluations.
+        rows: Rows of each set that are evaluated there; the last iterate is evaluated on all.
+    """
+
+    every: int = 10
+    rows: int | None = 40
+
+    def __post_init__(self) -> None:
+        for name, value in (("every", self.every), ("rows", self.rows)):
+            if value is not None and value < 1:
+                raise ConfigurationError(
+                    f"`path.{name}` must be at least 1. Found {value}. The default is {getattr(Path, name)}."
+                )
+
+
+def comparison_parser() -> ArgumentParser:
+    """Return the parser of ``unlearnkit compare``."""
+    parser = ArgumentParser(
+        prog="unlearnkit compare",
+        exit_on_error=False,
+        description="Train a target and a retrained reference, run methods, evaluate, write table, figure, report.",
+    )
+    parser.add_argument("--config", action="config", help="YAML of a comparison, e.g. tofu/quickstart.yaml")
+    parser.add_subclass_arguments(ForgetRetainDataModule, "data", required=True)
+    parser.add_subclass_arguments(nn.Module, "model", required=True)
+    parser.add_subclass_arguments(Evaluator, "evaluator", required=True)
+    parser.add_class_arguments(Finetune, "finetune")
+    parser.add_class_arguments(Path, "path")
+    parser.add_argument("--benchmark", type=str, default="tofu", help="folder of the packaged method YAMLs")
+    parser.add_argument("--methods", type=list[str], required=True, help="names or YAML paths of methods")
+    parser.add_argument("--seeds", type=list[int], default=[0], help="seeds of weights, order and draws")
+    parser.add_argument(
+        "--rounds", type=int | None, default=None, help="rounds; default: each method's max_steps"
+    )
+    parser.add_argument("--out", type=str | None, default=None, help="folder; default: runs/<name>-<hash>")
+    parser.add_argument("--name", type=str, default="compare", help="first part of the default folder")
+    parser.add_argument("--accelerator", type=str, default="auto", help="Lightning accelerator")
+    parser.add_argument("--threads", type=int, default=1, help="torch threads; 1 is fastest for small models")
+    return parser
+
+
+class Setting:
+    """One parsed comparison, from which each run builds its own fresh objects.
+
+    Args:
+        parser: Made by ``comparison_parser``.
+        config: What it parsed.
+    """
+
+    def __init__(self, parser: ArgumentParser, config: Namespace) -> None:
+        self.parser = parser
+        self.config = config
+        for name in ("methods", "seeds"):
+            if not config[name] or len(set(config[name])) != len(config[name]):
+                raise ConfigurationError(
+                    f"`{name}` must be a list of one or more different entries. Found {config[name]}. "
+                    f"Use e.g. --{name}={'[ngdiff,gdiff]' if name == 'methods' else '[0,1,2]'}."
+                )
+        for name, example in (("rounds", 60), ("threads", 1)):
+            if config[name] is not None and config[name] < 1:
+                raise ConfigurationError(
+                    f"`{name}` must be at least 1. Found {config[name]}. Use e.g. --{name}={example}."
+                )
+        # Built once here, so that a number out of its range shows before anything is trained.
+        _ = self.finetune, self.path
+
+    def section(self, name: str) -> dict[str, Any]:
+        """Return a section as a plain dictionary (class path and arguments)."""
+        found = self.config[name]
+        return dict(found.as_dict() if isinstance(found, Namespace) else found)
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether the model is built here and not loaded."""
+        return self.section("model")["init_args"].get("name") is None
+
+    @property
+    def key(self) -> str:
+        """Hash of what target and reference depend on; methods and seeds can be added later."""
+        return content_hash(
+            {name: self.section(name) for name in ("data", "model", "evaluator", "finetune", "path")}
+        )
+
+    def build(self, seed: int, train_on: str, tokenizer: str | None = None, model: bool = True) -> Namespace:
+        """Instantiate data, evaluator and, where asked for, the model for one run.
+
+        Args:
+            seed: Seed of the weights, of the order of the data and of every draw.
+            train_on: ``full`` for the target, ``retain`` for the reference, ``pair`` to unlearn.
+            tokenizer: Folder of the target's tokenizer, once it is there.
+            model: Whether the model is built too (a method brings the target instead).
+        """
+        config = self.config.clone()
+        config.data.init_args.train_on = train_on
+        config.data.init_args.seed = seed
+        if tokenizer is not None:
+            config.data.init_args.tokenizer = tokenizer
+        if config.data.init_args.get("knowledge", False) is None:
+            # Left open it follows the tokenizer, and later runs take over the first one's.
+            config.data.init_args.knowledge = self.from_scratch
+        if not model:
+            config.pop("model")
+        elif "seed" in config.model.init_args:
+            config.model.init_args.seed = seed
+        built: Namespace = self.parser.instantiate(config)
+        return built
+
+    def target(self, folder: FilePath) -> nn.Module:
+        """Load the target that a run of this comparison saved."""
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_subclass_arguments(nn.Module, "model", required=True)
+        section = self.section("model")
+        section["init_args"] = {**section["init_args"], "name": str(folder)}
+        model: nn.Module = parser.instantiate(parser.parse_object({"model": section})).model
+        return model
+
+    @property
+    def finetune(self) -> Finetune:
+        """How target and reference are trained."""
+        return Finetune(**self.section("finetune"))
+
+    @property
+    def path(self) -> Path:
+        """How methods are evaluated along their way."""
+        return Path(**self.section("path"))

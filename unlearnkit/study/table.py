@@ -1,0 +1,144 @@
+"""The summary table: target, retrained reference and each method, over seeds. It ranks nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from unlearnkit.errors import ConfigurationError
+from unlearnkit.plots.paths import Results, Row, label_of, methods_of, rows_of, value_of
+from unlearnkit.plots.quantities import quantity
+from unlearnkit.study.grid import MISSING, Cell, Column, Grid, Spread
+from unlearnkit.study.matched import Matched, matched, matched_table
+from unlearnkit.study.provenance import caption
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["SUMMARY_KEYS", "Entry", "Matched", "matched", "matched_table", "print_tables", "rows", "summary"]
+
+SUMMARY_KEYS = (
+    "forget_rouge", "retain_rouge", "forget_fact", "retain_fact", "forget_probability", "retain_probability",
+    "forget_truth_ratio", "retain_truth_ratio", "model_utility", "forget_quality", "forget_quality_log10",
+    "seconds",
+)  # fmt: skip
+"""The columns of the summary table."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the summary: a model, over its seeds.
+
+    Attributes:
+        method: Name, as in the results.
+        label: Name to print.
+        role: ``target``, ``retrained`` or ``method``.
+        diverged: How many seeds stopped at a loss that was not finite.
+        values: Each column's number over seeds.
+    """
+
+    method: str
+    label: str
+    role: str
+    diverged: int
+    values: Mapping[str, Spread]
+
+
+def rows(results: Results, keys: Sequence[str] = SUMMARY_KEYS) -> list[Entry]:
+    """Gather the results by model: the target, the retrained reference, then each method.
+
+    Args:
+        results: A results dict as ``compare`` writes it.
+        keys: Which numbers of the summaries.
+
+    Raises:
+        ConfigurationError: The results hold no list of rows.
+
+    >>> from unlearnkit.testing.results import made_up_results
+    >>> entries = rows(made_up_results(methods=1, seeds=2))
+    >>> [(entry.label, entry.values["retain_rouge"].n) for entry in entries]
+    [('target', 2), ('retrained', 2), ('GD', 2)]
+    """
+    groups = [("target", rows_of(results, "target")), ("retrained", rows_of(results, "retrained"))]
+    groups += [("method", seeds) for seeds in methods_of(results).values()]
+    return [_entry(role, seeds, keys) for role, seeds in groups if seeds]
+
+
+def _entry(role: str, seeds: Sequence[Row], keys: Sequence[str]) -> Entry:
+    """Gather one model's seeds."""
+    values = {key: Spread.over([value_of(row, key) for row in seeds]) for key in keys}
+    diverged = sum(bool(row.get("diverged")) for row in seeds)
+    return Entry(str(seeds[0].get("method")), label_of(seeds[0]), role, diverged, values)
+
+
+def summary(results: Results) -> Grid:
+    """Return the summary table; ``.rich()``, ``.markdown()``, ``.plain()`` and ``.html()`` render it.
+
+    Values are those of the last round, mean and sample deviation over seeds; an en dash is a value
+    that is missing or not finite. Methods stand in the order they ran: last rounds are not compared
+    at equal forgetting, so only ``matched`` may rank.
+
+    Raises:
+        ConfigurationError: The results hold no list of rows.
+
+    >>> from unlearnkit.testing.results import made_up_results
+    >>> print(summary(made_up_results(methods=1)).markdown().splitlines()[4][:26])
+    | target | 0.990 | 0.980 |
+    """
+    entries = rows(results)
+    quantities = [quantity(key, results) for key in SUMMARY_KEYS]
+    body = tuple(
+        (Cell.text(_name(entry)), *(Cell.spread(entry.values[found.key], found.kind) for found in quantities))
+        for entry in entries
+    )
+    signs = f"↓ lower, ↑ higher, ~ nearer to retrained is better; {MISSING} is missing or not finite."
+    if any(spread.of > 1 for entry in entries for spread in entry.values.values()):
+        signs += " Mean ± sample standard deviation over seeds."
+    return Grid(
+        "Summary at the last round",
+        (Column("model", ("model",)), *map(Column.of, quantities)),
+        body,
+        (signs, caption(results)),
+        "F: forget set, R: retain set; prob: probability, TR: truth ratio, MU: model utility, "
+        "qual.: forget quality as a p-value, log10: the same as a power of ten.",
+    )
+
+
+def _name(entry: Entry) -> str:
+    """Return a model's name, and that it diverged where it did."""
+    if not entry.diverged:
+        return entry.label
+    seeds = next(iter(entry.values.values())).of
+    return (
+        f"{entry.label} (diverged)" if seeds == 1 else f"{entry.label} (diverged {entry.diverged} of {seeds})"
+    )
+
+
+def print_tables(results: Results, console: Console | None = None) -> None:
+    """Print the summary and the table at matched forgetting, as text where there is no Unicode.
+
+    Args:
+        results: A results dict as ``compare`` writes it.
+        console: Where to; None is standard output.
+    """
+    from rich.console import Console
+
+    console = Console() if console is None else console
+    tables = [summary(results)]
+    missing = ""
+    try:
+        tables.append(matched_table(results))
+        # The last table says where both are from.
+        tables[0] = replace(tables[0], caption=tables[0].caption[:-1])
+    except ConfigurationError as error:
+        missing = f"No table at matched forgetting. {error}"
+    unicode = console.encoding.lower().startswith("utf")
+    for table in tables:
+        if unicode:
+            console.print(table.rich())
+        else:
+            console.print(table.plain(ascii_only=True), markup=False, highlight=False, soft_wrap=True)
+        console.print()
+    if missing:
+        console.print(missing, markup=False, highlight=False)

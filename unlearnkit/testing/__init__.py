@@ -1,0 +1,38 @@
+"""What tests and notebooks share; nothing else imports it."""
+
+from unlearnkit.testing.host_contract import Case, HostContract, Outcome
+from unlearnkit.testing.properties import (
+    as_rule,
+    assert_bounded,
+    assert_ignores_lengths,
+    assert_non_conflicting,
+    assert_permutation_invariant,
+    assert_rotation_invariant,
+    assert_same_direction,
+    assert_scaling,
+    assert_symmetric,
+    hard_pairs,
+)
+from unlearnkit.testing.results import made_up_results
+from unlearnkit.testing.toys import ToyClassifier, toy_batch, toy_dataset, toy_pair
+
+__all__ = [
+    "Case",
+    "HostContract",
+    "Outcome",
+    "ToyClassifier",
+    "as_rule",
+    "assert_bounded",
+    "assert_ignores_lengths",
+    "assert_non_conflicting",
+    "assert_permutation_invariant",
+    "assert_rotation_invariant",
+    "assert_same_direction",
+    "assert_scaling",
+    "assert_symmetric",
+    "hard_pairs",
+    "made_up_results",
+    "toy_batch",
+    "toy_dataset",
+    "toy_pair",
+]
