@@ -1,0 +1,93 @@
+"""Methods are YAML rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from unlearnkit.errors import ConfigurationError, DataNotFoundError, UnknownNameError
+from unlearnkit.packaged import CONFIGS
+from unlearnkit.strategies import FixedWeights
+from unlearnkit.study.method import load_method, method_names
+from unlearnkit.testing import ToyClassifier
+
+
+@pytest.mark.parametrize("name", method_names())
+def test_every_packaged_method_builds_as_its_name_says(name: str) -> None:
+    method = load_method(name)
+    module, _ = method.build(ToyClassifier(), seed=3)
+    assert module.seed == 3
+    assert method.rounds == 60
+    optimizer = module.optimizer(module.host.parameters)
+    assert optimizer.param_groups[0]["lr"] == 3e-4
+    assert optimizer.param_groups[0]["weight_decay"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "strategy", "forget", "retain"),
+    [
+        ("gd", "GD", "RetainOnly", "AscentNLL", "NLL"),
+        ("ga", "GA", "ForgetOnly", "AscentNLL", "NLL"),
+        ("gdiff", "GDiff 0.5", "FixedWeights", "AscentNLL", "NLL"),
+        ("lossnorm", "LossNorm", "LossNorm", "AscentNLL", "NLL"),
+        ("npo", "NPO", "ForgetOnly", "NPO", "NLL"),
+        ("npo_gd", "NPO+GD", "FixedWeights", "NPO", "NLL"),
+        ("ga_kl", "GA+KL", "FixedWeights", "AscentNLL", "KLToReference"),
+        ("ngdiff", "NGDiff", "NGDiff", "AscentNLL", "NLL"),
+        ("ngdiff_gen", "NGDiff + GeN", "NGDiff", "AscentNLL", "NLL"),
+    ],
+)
+def test_rows(name: str, label: str, strategy: str, forget: str, retain: str) -> None:
+    method = load_method(name)
+    module, callbacks = method.build(ToyClassifier())
+    assert method.label == label
+    assert type(module.strategy).__name__ == strategy
+    assert type(module.objective("forget")).__name__ == forget
+    assert type(module.objective("retain")).__name__ == retain
+    assert [type(callback).__name__ for callback in callbacks] == [
+        *(["GeN"] if name == "ngdiff_gen" else []),
+        "EvaluateEvery",
+    ]
+
+
+@pytest.mark.parametrize(("name", "c"), [("gdiff_01", 0.1), ("gdiff", 0.5), ("gdiff_09", 0.9)])
+def test_gdiff_weights(name: str, c: float) -> None:
+    strategy = load_method(name).build(ToyClassifier())[0].strategy
+    assert isinstance(strategy, FixedWeights)
+    assert strategy.c == c
+
+
+def test_a_rate_after_at_replaces_the_files() -> None:
+    module, _ = load_method("tofu/ngdiff@2e-2").build(ToyClassifier())
+    assert module.optimizer(module.host.parameters).param_groups[0]["lr"] == 2e-2
+
+
+def test_a_yaml_of_ones_own(tmp_path: Path) -> None:
+    own = tmp_path / "mine.yaml"
+    own.write_text((CONFIGS / "tofu" / "gdiff.yaml").read_text().replace("c: 0.5", "c: 0.7"))
+    strategy = load_method(str(own)).build(ToyClassifier())[0].strategy
+    assert isinstance(strategy, FixedWeights)
+    assert strategy.c == 0.7
+
+
+def test_bad_input(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match=r"ga, ga_kl, gd, .* Did you mean 'npo'"):
+        load_method("npoo")
+    with pytest.raises(UnknownNameError, match="`benchmark` must be one of: tofu"):
+        load_method("tofuu/npo")
+    with pytest.raises(DataNotFoundError, match="Packaged methods: ga, "):
+        load_method(str(tmp_path / "none.yaml"))
+    with pytest.raises(ConfigurationError, match="learning rate after its @"):
+        load_method("npo@fast")
+    empty = tmp_path / "empty.yaml"
+    empty.write_text("trainer: {}")
+    with pytest.raises(ConfigurationError, match="`model` section"):
+        load_method(str(empty))
+
+
+def test_an_unknown_class_or_argument_names_the_method(tmp_path: Path) -> None:
+    own = tmp_path / "mine.yaml"
+    own.write_text((CONFIGS / "tofu" / "gdiff.yaml").read_text().replace("c: 0.5", "d: 0.5"))
+    with pytest.raises(ConfigurationError, match="Found 'mine'"):
+        load_method(str(own)).build(ToyClassifier())

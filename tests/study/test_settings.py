@@ -1,0 +1,46 @@
+"""A comparison's options."""
+
+from __future__ import annotations
+
+import pytest
+
+from unlearnkit.errors import ConfigurationError
+from unlearnkit.packaged import resolve_configs
+from unlearnkit.study.settings import Finetune, Setting, comparison_parser
+
+
+def setting(*extra: str) -> Setting:
+    parser = comparison_parser()
+    return Setting(parser, parser.parse_args(resolve_configs(["--config", "tofu/quickstart.yaml", *extra])))
+
+
+def test_the_packaged_quickstart_names_the_eight_methods() -> None:
+    names = ["gd", "ga", "gdiff_01", "gdiff", "gdiff_09", "npo", "lossnorm", "ngdiff_gen"]
+    assert setting().config.methods == names
+
+
+def test_data_options_reach_the_data_module() -> None:
+    built = setting("--data.path=somewhere", "--data.forget=forget05", "--data.forget_authors=3").build(
+        7, "retain"
+    )
+    assert (built.data.path, built.data.forget, built.data.forget_authors) == ("somewhere", "forget05", 3)
+    assert (built.data.seed, built.data.train_on, built.model.seed) == (7, "retain", 7)
+
+
+def test_the_key_depends_on_data_and_model_and_not_on_methods_or_seeds() -> None:
+    key = setting().key
+    assert setting("--methods=[ngdiff]", "--seeds=[1,2]").key == key
+    assert setting("--data.authors=41").key != key
+    assert setting("--model.layers=3").key != key
+    assert setting("--finetune.epochs=3").key != key
+
+
+def test_one_set_of_options_builds_fresh_objects() -> None:
+    one = setting()
+    assert one.build(0, "full").model is not one.build(0, "full").model
+
+
+@pytest.mark.parametrize("bad", [{"epochs": 0}, {"lr": -1e-3}, {"clip": 0.0}])
+def test_finetune_rules(bad: dict[str, float]) -> None:
+    with pytest.raises(ConfigurationError, match=f"finetune.{next(iter(bad))}` must be above 0"):
+        Finetune(**bad)  # type: ignore[arg-type]

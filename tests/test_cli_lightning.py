@@ -1,0 +1,220 @@
+"""fit, validate, test, predict through the real parser and trainer, in-process."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from unlearnkit.artifacts import Split
+from unlearnkit.cli import main
+from unlearnkit.cli_lightning import UnlearnKitCLI, run
+from unlearnkit.packaged import CONFIGS, config_names
+
+TINY = [
+    "--data.authors=10",
+    "--data.questions=4",
+    "--data.vocab_size=400",
+    "--model.model.hidden_size=32",
+    "--model.model.layers=1",
+    "--model.model.heads=2",
+    "--trainer.accelerator=cpu",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_model_summary=false",
+]
+TO_FIT = [
+    name
+    for name in config_names()
+    if "\nmodel:\n  class_path: UnlearningModule" in (CONFIGS / name).read_text()
+]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """Run where runs/ may be written."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def printed(capsys, *arguments):
+    """Return the YAML that --print_config prints."""
+    capsys.readouterr()
+    assert main([*arguments, "--print_config"]) == 0
+    return yaml.safe_load(capsys.readouterr().out)
+
+
+class Parsed(UnlearnKitCLI):
+    """Parse and instantiate, run nothing."""
+
+    def _run_subcommand(self, subcommand):
+        pass
+
+
+@pytest.mark.parametrize("name", [*TO_FIT, "tofu/finetune.yaml"])
+def test_every_packaged_file_parses_prints_back_and_instantiates(here, capsys, name):
+    config = printed(capsys, "fit", "--config", name)
+    (here / "printed.yaml").write_text(yaml.safe_dump(config))
+    again = printed(capsys, "fit", "--config", "printed.yaml")
+    assert again == config
+    cli = Parsed(["fit", "--config", "printed.yaml", "--trainer.accelerator=cpu"], "x")
+    wanted = yaml.safe_load((CONFIGS / name).read_text())
+    assert type(cli.model).__name__ == wanted["model"]["class_path"]
+    assert type(cli.datamodule).__name__ == wanted["data"]["class_path"]
+    for part in ("strategy", "forget", "retain"):
+        if part in wanted["model"]["init_args"]:
+            built = cli.model.strategy if part == "strategy" else cli.model.objective(part)
+            assert type(built).__name__ == wanted["model"]["init_args"][part]["class_path"]
+    listed = [callback["class_path"] for callback in wanted["trainer"].get("callbacks", [])]
+    assert set(listed) <= {type(callback).__name__ for callback in cli.trainer.callbacks}
+
+
+def test_options_after_the_configuration_change_what_it_names(here, capsys):
+    options = [
+        "--data.path=../data/TOFU",
+        "--model.strategy=FixedWeights",
+        "--model.strategy.c=0.9",
+        "--trainer.devices=8",
+    ]
+    config = printed(capsys, "fit", "--config=tofu/ngdiff.yaml", *options)
+    assert config["data"]["init_args"]["path"] == "../data/TOFU"
+    assert config["model"]["init_args"]["strategy"] == {
+        "class_path": "unlearnkit.FixedWeights",
+        "init_args": {"c": 0.9},
+    }
+    assert int(config["trainer"]["devices"]) == 8
+
+
+def test_defaults_are_those_of_the_package(here, capsys):
+    config = printed(capsys, "fit", "--config=tofu/ngdiff.yaml")
+    assert config["seed_everything"] == 0
+    assert config["trainer"]["num_sanity_val_steps"] == 0
+    assert config["trainer"]["accelerator"] == "auto"
+    logger = config["trainer"]["logger"]
+    assert logger["class_path"].endswith("CSVLogger")
+    assert logger["init_args"]["save_dir"] == "runs"
+    assert logger["init_args"]["name"] == "tofu/ngdiff"
+    assert "optimizer" not in config
+
+
+def test_a_run_and_what_it_leaves(here, capsys):
+    """One fit, then its folder repeats it, evaluates it and exports it."""
+    assert main(["fit", "--config", "tofu/ngdiff.yaml", *TINY, "--trainer.max_steps=3"]) == 0
+    folder = here / "runs" / "tofu" / "ngdiff" / "version_0"
+    split = Split.load(folder / "split.json")
+    results = json.loads((folder / "results.json").read_text())
+    assert results["rounds"] == 3
+    assert results["split_hash"] == split.hash
+    assert (folder / "tokenizer" / "tokenizer.json").exists()
+    checkpoint = here / results["checkpoint"]
+    assert checkpoint.exists()
+
+    saved = ["--config", str(folder / "config.yaml")]
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert printed(capsys, "fit", *saved) == config
+    assert not list(folder.glob(".*.tmp")), "a file was left half-written"
+
+    assert main(["predict", *saved, f"--ckpt_path={checkpoint}", "--trainer.limit_predict_batches=1"]) == 0
+    predictions = json.loads((folder.parent / "version_1" / "predictions.json").read_text())["predictions"]
+    assert {row["set"] for loader in predictions for batch in loader for row in batch} == {"forget", "retain"}
+    assert main(["test", *saved, f"--ckpt_path={checkpoint}"]) == 0
+    assert main(["validate", *saved, f"--ckpt_path={checkpoint}"]) == 0
+
+    assert main(["export", str(folder), "exported"]) == 0
+    from transformers import AutoModelForCausalLM
+
+    network = AutoModelForCausalLM.from_pretrained(here / "exported")
+    assert network.config.hidden_size == 32
+    assert (here / "exported" / "model.safetensors").exists()
+
+    again = [
+        "fit",
+        *saved,
+        "--model.model.name=exported",
+        "--data.tokenizer=exported",
+        "--trainer.max_steps=1",
+    ]
+    assert main(again) == 0
+
+
+def test_the_same_run_gives_the_same_bits(here):
+    import torch
+
+    for _ in range(2):
+        assert main(["fit", "--config=tofu/gdiff.yaml", *TINY, "--trainer.max_steps=2"]) == 0
+    first, second = sorted((here / "runs").rglob("*.ckpt"))
+    states = [torch.load(path, weights_only=True)["state_dict"] for path in (first, second)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_another_split_than_the_checkpoints_is_refused(here, capsys):
+    assert main(["fit", "--config=tofu/gd.yaml", *TINY, "--trainer.max_steps=1"]) == 0
+    checkpoint = next((here / "runs").rglob("*.ckpt"))
+    capsys.readouterr()
+    other = ["fit", "--config=tofu/gd.yaml", *TINY, "--data.forget=forget05", f"--ckpt_path={checkpoint}"]
+    assert main([*other, "--data.authors=20", "--trainer.max_steps=2"]) == 2
+    assert "split" in capsys.readouterr().err
+
+
+def test_configuration_is_written_whole_or_not_at_all(here, monkeypatch):
+    import unlearnkit.cli_lightning as module
+
+    def crash(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(module, "atomic_write_text", crash)
+    with pytest.raises(OSError, match="no space"):
+        main(["fit", "--config=tofu/gd.yaml", *TINY, "--trainer.max_steps=1"])
+    assert not list(here.rglob("config.yaml"))
+
+
+def test_a_run_without_validation_keeps_a_checkpoint(here):
+    assert (
+        main(
+            ["fit", "--config=tofu/gd.yaml", *TINY, "--trainer.max_steps=2", "--trainer.limit_val_batches=0"]
+        )
+        == 0
+    )
+    assert list(here.rglob("*step=2.ckpt"))
+
+
+def test_a_checkpoint_callback_of_ones_own_is_the_only_one(here):
+    own = ["--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.filename=mine"]
+    cli = Parsed(["fit", "--config", str(CONFIGS / "tofu" / "gd.yaml"), *TINY, *own], "x")
+    assert [callback.filename for callback in cli.trainer.checkpoint_callbacks] == ["mine"]
+    cli = Parsed(
+        ["fit", "--config", str(CONFIGS / "tofu" / "gd.yaml"), *TINY, "--trainer.fast_dev_run=true"], "x"
+    )
+    assert not [c for c in cli.trainer.checkpoint_callbacks if c.save_last is not None]
+
+
+def test_without_a_logger_nothing_is_written(here):
+    options = ["--trainer.logger=false", "--trainer.enable_checkpointing=false", "--trainer.max_steps=1"]
+    assert main(["fit", "--config=tofu/gd.yaml", *TINY, *options]) == 0
+    assert not list(here.rglob("*.*"))
+
+
+def test_run_takes_paths_and_a_name(here):
+    run(["fit", "--config", str(CONFIGS / "tofu" / "gd.yaml"), *TINY, "--trainer.max_steps=1"], "mine")
+    assert (here / "runs" / "mine" / "version_0" / "config.yaml").exists()
+
+
+def test_as_a_process_of_its_own(here):
+    command = [
+        sys.executable,
+        "-m",
+        "unlearnkit",
+        "fit",
+        "--config",
+        "tofu/ngdiff.yaml",
+        *TINY,
+        "--trainer.max_steps=1",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Tip:" not in done.stderr
+    assert (here / "runs" / "tofu" / "ngdiff" / "version_0" / "results.json").exists()

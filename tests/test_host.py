@@ -1,0 +1,227 @@
+"""PlainHost against the contract of a host, and the helpers that both hosts are made of."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from unlearnkit.errors import ConfigurationError, NonFiniteError
+from unlearnkit.host import PlainHost, objective_loss, scaled_learning_rate, take_gradients
+from unlearnkit.objectives import NLL, AscentNLL, Objective, PerSample
+from unlearnkit.strategies import NGDiff, RetainOnly
+from unlearnkit.testing.host_contract import STRATEGIES, Case, HostContract, Outcome
+from unlearnkit.testing.toys import ToyClassifier, toy_batch, toy_pair
+
+
+def plain_host(model: nn.Module, **changes) -> PlainHost:
+    settings = {
+        "forget": AscentNLL(),
+        "retain": NLL(),
+        "optimizer": torch.optim.SGD(model.parameters(), lr=0.1),
+    }
+    return PlainHost(model, **(settings | changes))
+
+
+class TestPlainHost(HostContract):
+    def run(self, case: Case) -> Outcome:
+        optimizer = case.optimizer(case.model.parameters())
+        host = PlainHost(case.model, forget=case.forget, retain=case.retain, optimizer=optimizer)
+        reports, rates = [], []
+        for round_, batch in enumerate(case.batches):
+            host.lr_scale = case.scale(round_)
+            reports.append(case.strategy.step(host, batch))
+            rates.append(optimizer.param_groups[0]["lr"])
+        parameters = list(case.model.parameters())
+        left = sum(p.grad is not None for p in parameters)
+        return Outcome([p.detach() for p in parameters], reports, host.round, rates, left)
+
+
+class CountReads(TorchFunctionMode):
+    """Count what waits for the device: every way in which Python reads a tensor's value."""
+
+    READS = ("item", "tolist", "numpy", "cpu", "__bool__", "__float__", "__int__", "__index__", "nonzero")
+
+    def __init__(self):
+        super().__init__()
+        self.reads = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if getattr(func, "__name__", "") in self.READS:
+            self.reads.append(func.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+class CountScalars(TorchDispatchMode):
+    """Count the kernels that copy one value to the host, also from within torch's own code."""
+
+    def __init__(self):
+        super().__init__()
+        self.reads = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.reads += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_round_reads_the_device_once(name):
+    model = ToyClassifier()
+    host = plain_host(model, optimizer=torch.optim.AdamW(model.parameters(), fused=True))
+    strategy, batch = STRATEGIES[name](), toy_pair()
+    strategy.step(host, batch)
+    with CountReads() as python, CountScalars() as kernels:
+        strategy.step(host, batch)
+    assert python.reads == ["tolist"]
+    assert kernels.reads == 0
+
+
+def test_last_good_checkpoint_is_named():
+    model, batch = ToyClassifier(), toy_pair()
+    host = plain_host(model)
+    batch["retain"]["inputs"][0, 0] = torch.inf
+    with pytest.raises(NonFiniteError) as bare:
+        RetainOnly().step(host, batch)
+    assert "checkpoint" not in str(bare.value)
+    host.last_good = "runs/step=7.ckpt"
+    with pytest.raises(NonFiniteError, match=r"The last good checkpoint is kept: runs/step=7\.ckpt\. Lower"):
+        RetainOnly().step(host, batch)
+
+
+@pytest.mark.parametrize(("side", "remedy"), [("forget", "AscentNLL()"), ("retain", "NLL()")])
+def test_a_missing_objective_is_asked_for(side, remedy):
+    host = plain_host(ToyClassifier(), **{side: None})
+    with pytest.raises(ConfigurationError) as error:
+        NGDiff().step(host, toy_pair())
+    assert str(error.value).startswith(f"`{side}` must be an objective")
+    assert f"Pass e.g. `{side}={remedy}`" in str(error.value)
+
+
+def test_frozen_parameters_stay():
+    model = ToyClassifier()
+    model.layer.bias.requires_grad_(False)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    NGDiff().step(plain_host(model), toy_pair())
+    assert torch.equal(model.layer.bias, before["layer.bias"])
+    assert not torch.equal(model.layer.weight, before["layer.weight"])
+
+
+def test_take_gradients_takes_by_reference_and_fills_in_zeros():
+    used, unused = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(2))
+    (2 * used).sum().backward()
+    own = used.grad
+    taken = take_gradients([used, unused])
+    assert taken[0] is own
+    assert taken[1].tolist() == [0.0, 0.0]
+    assert used.grad is None
+    assert unused.grad is None
+
+
+@pytest.mark.parametrize("scale", [1 / 3, 1e-30, 7.0, 0.0])
+def test_the_rate_of_every_group_comes_back_exactly_also_after_an_error(scale):
+    rates = [0.1, 1e-3, 1 / 7]
+    optimizer = torch.optim.SGD([{"params": [nn.Parameter(torch.ones(1))], "lr": rate} for rate in rates])
+    with scaled_learning_rate(optimizer, scale):
+        assert [group["lr"] for group in optimizer.param_groups] == [rate * scale for rate in rates]
+    assert [group["lr"] for group in optimizer.param_groups] == rates
+    with pytest.raises(KeyboardInterrupt), scaled_learning_rate(optimizer, scale):
+        raise KeyboardInterrupt
+    assert [group["lr"] for group in optimizer.param_groups] == rates
+
+
+class Weighted(Objective):
+    """A stand-in with counts that differ by sample, and a penalty."""
+
+    def __init__(self, coefficient=None):
+        super().__init__()
+        self.coefficient = coefficient
+
+    def forward(self, model, batch, reference=None):
+        return PerSample(model.losses(batch), 1 + batch["index"] % 3)
+
+    def penalty(self, model):
+        if self.coefficient is None:
+            return None
+        return self.coefficient * sum(p.square().sum() for p in model.parameters())
+
+
+def own(value):
+    return value
+
+
+class TestObjectiveLoss:
+    def test_is_the_sum_over_the_count_of_all_micro_batches(self):
+        model = ToyClassifier(dtype=torch.float64)
+        first, second = toy_batch(2, dtype=torch.float64), toy_batch(5, seed=1, dtype=torch.float64)
+        batch = {"forget": None, "retain": [first, second]}
+        loss = objective_loss(Weighted(), model, batch, "retain", None, own)
+        sums = torch.cat([model.losses(first), model.losses(second)])
+        counts = torch.tensor([1, 2, 1, 2, 3, 1, 2])
+        torch.testing.assert_close(loss, sums.sum() / counts.sum(), rtol=1e-14, atol=0)
+
+    def test_value_is_global_and_gradient_is_the_local_part_times_world(self):
+        """Three ranks, played one after the other: the mean of their gradients is the global one."""
+        parts = [toy_batch(size, seed=size, dtype=torch.float64) for size in (2, 5, 4)]
+        whole = ToyClassifier(dtype=torch.float64)
+        total = torch.stack([whole.losses(part).sum() for part in parts]).sum() / sum(
+            len(p["index"]) for p in parts
+        )
+        total.backward()
+        everywhere = torch.tensor([total.item() * 11, 11.0], dtype=torch.float64)
+        gradients, values = [], []
+        for part in parts:
+            model = ToyClassifier(dtype=torch.float64)
+            batch = {"forget": None, "retain": part}
+            loss = objective_loss(NLL(), model, batch, "retain", None, lambda value: everywhere, world=3)
+            loss.backward()
+            gradients.append(model.layer.weight.grad)
+            values.append(loss.item())
+        assert values == pytest.approx([total.item()] * 3, rel=1e-14)
+        torch.testing.assert_close(
+            torch.stack(gradients).mean(0), whole.layer.weight.grad, rtol=1e-12, atol=1e-15
+        )
+
+    def test_penalty_counts_once_whatever_world_and_micro_batches(self):
+        model = ToyClassifier(dtype=torch.float64)
+        part = toy_batch(3, dtype=torch.float64)
+        batch = {"forget": None, "retain": [part, part]}
+        bare = objective_loss(Weighted(), model, batch, "retain", None, own, world=4)
+        with_penalty = objective_loss(Weighted(0.5), model, batch, "retain", None, own, world=4)
+        squares = sum(p.square().sum() for p in model.parameters())
+        assert (with_penalty - bare).item() == pytest.approx(0.5 * squares.item(), rel=1e-13)
+
+    def test_all_masked_is_zero_and_attached(self):
+        class Masked(Objective):
+            def forward(self, model, batch, reference=None):
+                return PerSample(model.losses(batch) * 0, torch.zeros_like(batch["index"]))
+
+        model = ToyClassifier()
+        loss = objective_loss(Masked(), model, toy_pair(), "retain", None, own)
+        assert loss.item() == 0.0
+        loss.backward()
+        assert model.layer.weight.grad.abs().max() == 0
+
+    def test_weights_that_sum_to_less_than_one_still_give_a_mean(self):
+        class Light(Objective):
+            def forward(self, model, batch, reference=None):
+                losses = model.losses(batch)
+                return PerSample(0.01 * losses, torch.full_like(losses, 0.01))
+
+        model, pair = ToyClassifier(), toy_pair()
+        loss = objective_loss(Light(), model, pair, "retain", None, own)
+        assert loss.item() == pytest.approx(model.losses(pair["retain"]).mean().item(), rel=1e-6)
+
+    def test_units_are_counted_exactly_beside_half_precision_sums(self):
+        """1001 units: bf16 alone would count 1000."""
+
+        class Long(Objective):
+            def forward(self, model, batch, reference=None):
+                return PerSample(model.losses(batch).bfloat16(), torch.full((1,), 1001))
+
+        seen = []
+        batch = {"forget": None, "retain": toy_batch(1)}
+        objective_loss(Long(), ToyClassifier(), batch, "retain", None, lambda v: (seen.append(v), v)[1])
+        assert seen[0].dtype == torch.float64
+        assert seen[0][1].item() == 1001

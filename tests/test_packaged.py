@@ -1,0 +1,78 @@
+"""Packaged YAML by name: what exists wins, what is packaged is found, the rest lists the names."""
+
+from pathlib import Path
+
+import pytest
+
+from unlearnkit.errors import DataNotFoundError, UnknownNameError
+from unlearnkit.packaged import (
+    CONFIGS,
+    config_names,
+    find_config,
+    method_names,
+    resolve_configs,
+    run_name,
+    summary_of,
+)
+
+
+def test_packaged_files_are_found_with_and_without_suffix(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    packaged = str(CONFIGS / "tofu" / "ngdiff.yaml")
+    assert find_config("tofu/ngdiff.yaml") == packaged
+    assert find_config("tofu/ngdiff") == packaged
+
+
+def test_a_file_of_ones_own_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tofu").mkdir()
+    (tmp_path / "tofu" / "ngdiff.yaml").write_text("model: {}\n")
+    assert find_config("tofu/ngdiff.yaml") == "tofu/ngdiff.yaml"
+
+
+def test_yaml_on_the_command_line_is_left_alone():
+    assert find_config("{seed_everything: 1}") == "{seed_everything: 1}"
+
+
+def test_unknown_name_lists_the_names_and_the_nearest():
+    with pytest.raises(UnknownNameError) as caught:
+        find_config("tofu/ngdif.yaml")
+    assert "tofu/npo.yaml" in str(caught.value)
+    assert str(caught.value).endswith("Found 'tofu/ngdif.yaml'. Did you mean 'tofu/ngdiff.yaml'?")
+
+
+@pytest.mark.parametrize("path", ["./nope.yaml", "/no/such/file.yaml", "../nope.yaml"])
+def test_a_path_that_leads_nowhere_is_told_as_a_path(path):
+    with pytest.raises(DataNotFoundError, match="`--config` must be a file that exists"):
+        find_config(path)
+
+
+@pytest.mark.parametrize("option", ["--config", "-c"])
+def test_both_forms_of_writing_are_resolved(option):
+    packaged = str(CONFIGS / "tofu" / "npo.yaml")
+    assert resolve_configs(["fit", option, "tofu/npo", "--x"]) == ["fit", option, packaged, "--x"]
+    assert resolve_configs(["fit", f"{option}=tofu/npo"]) == ["fit", f"{option}={packaged}"]
+
+
+def test_an_option_without_value_is_left_to_the_parser():
+    assert resolve_configs(["fit", "--config"]) == ["fit", "--config"]
+
+
+def test_run_name_is_that_of_the_last_configuration():
+    assert run_name(["fit", "-c", "tofu/ngdiff.yaml"]) == "tofu/ngdiff"
+    assert run_name(["fit", "--config=a.yaml", "--config", "../b.yaml"]) == "b"
+    assert run_name(["fit", "--config={model: X}"]) == "unlearnkit"
+    assert run_name(["fit", "--config"]) == "unlearnkit"
+
+
+def test_every_packaged_file_says_what_it_is():
+    for name in config_names():
+        assert ": " in summary_of(name), f"{name} must start with a comment `# Label: what it does.`"
+
+
+def test_methods_are_the_files_with_an_unlearning_module():
+    methods = method_names()
+    assert {"tofu/ngdiff", "tofu/ngdiff_gen", "tofu/npo"} <= set(methods)
+    assert not {"tofu/finetune", "tofu/quickstart"} & set(methods)
+    assert all((CONFIGS / f"{name}.yaml").exists() for name in methods)
+    assert Path(CONFIGS).name == "configs"
