@@ -14,13 +14,17 @@ from unlearnkit.testing.properties import (
     hard_pairs,
 )
 from unlearnkit.testing.results import made_up_results
+from unlearnkit.testing.stub_strategies import AlternatingStub, ReweightedStub, Weighted
 from unlearnkit.testing.toys import ToyClassifier, toy_batch, toy_dataset, toy_pair
 
 __all__ = [
+    "AlternatingStub",
     "Case",
     "HostContract",
     "Outcome",
+    "ReweightedStub",
     "ToyClassifier",
+    "Weighted",
     "as_rule",
     "assert_bounded",
     "assert_ignores_lengths",
