@@ -25,6 +25,8 @@ from unlearnkit.cli_listing import TOPICS
         ("unlearnkit fit --config tofu/ngdiff_", ["tofu/ngdiff_gen.yaml"]),
         ("unlearnkit compare --config tofu/q", ["tofu/quickstart.yaml"]),
         ("unlearnkit compare --config tofu/ngdiff", []),
+        ("unlearnkit fit --config trainer/two", ["trainer/two_nodes.yaml"]),
+        ("unlearnkit fit --model.model.shape=phi", ["--model.model.shape=phi-1.5"]),
         ("unlearnkit compare --methods ngdiff_", ["ngdiff_gen"]),
         ("unlearnkit fit --trainer.max_st", ["--trainer.max_steps"]),
         ("unlearnkit compare --see", ["--seeds"]),

@@ -87,6 +87,56 @@ def test_options_after_the_configuration_change_what_it_names(here, capsys):
     assert int(config["trainer"]["devices"]) == 8
 
 
+@pytest.mark.parametrize(
+    ("setting", "nodes", "devices", "strategy"),
+    [("one_gpu", 1, 1, "auto"), ("eight_gpus", 1, 8, "fsdp2"), ("two_nodes", 2, 8, "fsdp2")],
+)
+def test_a_trainer_setting_changes_where_a_run_happens_and_nothing_else(
+    here, capsys, setting, nodes, devices, strategy
+):
+    alone = printed(capsys, "fit", "--config", "tofu/ngdiff.yaml")
+    config = printed(capsys, "fit", "--config", "tofu/ngdiff.yaml", "--config", f"trainer/{setting}.yaml")
+    trainer = config["trainer"]
+    assert (int(trainer["num_nodes"]), int(trainer["devices"])) == (nodes, devices)
+    assert (trainer["strategy"], trainer["precision"]) == (strategy, "bf16-mixed")
+    assert trainer["accelerator"] == "cuda"
+    for changed in ("num_nodes", "devices", "strategy", "precision", "accelerator"):
+        trainer[changed] = alone["trainer"][changed]
+    assert config == alone
+
+
+def test_an_adapter_and_a_shape_are_options(here, capsys):
+    """A fit of a narrowed Llama with LoRA leaves a folder that exports to plain transformers."""
+    options = [
+        "--model.model.shape=llama-3.2-1b",
+        "--model.model.width=32",
+        "--model.model.lora.rank=2",
+        "--model.model.lora.target_modules=[q_proj,v_proj]",
+    ]
+    config = printed(capsys, "fit", "--config=tofu/npo_gd.yaml", *options)
+    assert config["model"]["init_args"]["model"]["init_args"]["lora"] == {
+        "rank": 2,
+        "alpha": 16.0,
+        "dropout": 0.0,
+        "target_modules": ["q_proj", "v_proj"],
+    }
+    assert main(["fit", "--config=tofu/npo_gd.yaml", *TINY, *options, "--trainer.max_steps=1"]) == 0
+    folder = here / "runs" / "tofu" / "npo_gd" / "version_0"
+    again = printed(capsys, "fit", "--config", str(folder / "config.yaml"))
+    assert again["model"]["init_args"]["model"]["init_args"]["lora"]["target_modules"] == ["q_proj", "v_proj"]
+    assert main(["export", str(folder), "exported"]) == 0
+    from transformers import AutoModelForCausalLM
+
+    network = AutoModelForCausalLM.from_pretrained(here / "exported")
+    assert (network.config.model_type, network.config.hidden_size) == ("llama", 32)
+    assert not [name for name in network.state_dict() if "lora" in name]
+
+
+def test_a_bad_adapter_is_told_as_one(here, capsys):
+    assert main(["fit", "--config=tofu/gd.yaml", *TINY, "--model.model.lora.rank=0"]) == 2
+    assert "`rank` must be 1 or above. Found 0." in capsys.readouterr().err
+
+
 def test_defaults_are_those_of_the_package(here, capsys):
     config = printed(capsys, "fit", "--config=tofu/ngdiff.yaml")
     assert config["seed_everything"] == 0

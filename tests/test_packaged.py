@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from unlearnkit.errors import DataNotFoundError, UnknownNameError
 from unlearnkit.packaged import (
@@ -12,6 +13,7 @@ from unlearnkit.packaged import (
     method_names,
     resolve_configs,
     run_name,
+    shape_names,
     summary_of,
 )
 
@@ -65,8 +67,28 @@ def test_run_name_is_that_of_the_last_configuration():
     assert run_name(["fit", "--config"]) == "unlearnkit"
 
 
+def test_a_trainer_setting_does_not_name_the_run():
+    stacked = ["fit", "-c", "tofu/ngdiff.yaml", "-c", "trainer/eight_gpus.yaml", "-c=trainer/one_gpu"]
+    assert run_name(stacked) == "tofu/ngdiff"
+    assert run_name(["fit", "-c", "trainer/my_own.yaml"]) == "trainer/my_own"
+    assert run_name(["fit", "-c", "trainer/one_gpu.yaml"]) == "trainer/one_gpu"
+
+
+def test_shapes_are_data_and_no_configurations():
+    assert shape_names()
+    assert not [name for name in config_names() if name.startswith("shapes/")]
+    with pytest.raises(UnknownNameError):
+        find_config(f"shapes/{shape_names()[0]}.yaml")
+
+
+def test_trainer_settings_hold_nothing_else():
+    found = [name for name in config_names() if name.startswith("trainer/")]
+    assert found == ["trainer/eight_gpus.yaml", "trainer/one_gpu.yaml", "trainer/two_nodes.yaml"]
+    assert all(set(yaml.safe_load((CONFIGS / name).read_text())) == {"trainer"} for name in found)
+
+
 def test_every_packaged_file_says_what_it_is():
-    for name in config_names():
+    for name in (*config_names(), *(f"shapes/{shape}.yaml" for shape in shape_names())):
         assert ": " in summary_of(name), f"{name} must start with a comment `# Label: what it does.`"
 
 

@@ -30,7 +30,8 @@ commands:
   test      evaluate a run and write results.json
   predict   let a model answer
   export    export RUN OUT: write a run's model as a plain from_pretrained folder
-  list      list methods, strategies, objectives, data, models, modules, metrics, evaluators, callbacks or configs
+  list      list methods, strategies, objectives, data, models, modules, metrics, evaluators, callbacks, shapes or
+            configs
 
 options:
   -h, --help                 this text; `unlearnkit COMMAND --help` shows a command's options

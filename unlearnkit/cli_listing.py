@@ -51,10 +51,12 @@ ARGUMENTS = {
     "data": "data",
     "model": "models",
     "callbacks": "callbacks",
+    "shape": "shapes",
 }
 TOPICS = {
     "methods": "packaged methods: objectives, strategy and callbacks in one YAML (compare --methods)",
     **{topic: room.help for topic, room in ROOMS.items()},
+    "shapes": "architectures to build with random weights (--model.model.shape)",
     "configs": "packaged YAML files (--config)",
 }
 
@@ -72,6 +74,8 @@ def entries(topic: str) -> dict[str, str]:
     """
     if topic == "methods":
         return {name: packaged.summary_of(f"{name}.yaml") for name in packaged.method_names()}
+    if topic == "shapes":
+        return {name: packaged.summary_of(f"shapes/{name}.yaml") for name in packaged.shape_names()}
     if topic == "configs":
         return {name: packaged.summary_of(name) for name in packaged.config_names()}
     if topic not in ROOMS:

@@ -16,12 +16,25 @@ SUFFIXES = (".yaml", ".yml", ".json")
 
 
 def config_names() -> list[str]:
-    """Return the names of all packaged YAML files, sorted.
+    """Return the names of all packaged YAML files that ``--config`` may name, sorted.
 
-    >>> "tofu/ngdiff.yaml" in config_names()
+    Those under ``trainer/`` hold nothing but trainer settings, to be stacked after a run's own YAML. Those under
+    ``shapes/`` are data, read by ``unlearnkit.models.shapes``: none of these.
+
+    >>> "tofu/ngdiff.yaml" in config_names(), "trainer/eight_gpus.yaml" in config_names()
+    (True, True)
+    """
+    names = (path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*.yaml"))
+    return sorted(name for name in names if not name.startswith("shapes/"))
+
+
+def shape_names() -> list[str]:
+    """Return the names of the packaged architectures, sorted.
+
+    >>> "llama-3.2-1b" in shape_names()
     True
     """
-    return sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*.yaml"))
+    return sorted(path.name.removesuffix(".yaml") for path in (CONFIGS / "shapes").glob("*.yaml"))
 
 
 def summary_of(name: str) -> str:
@@ -84,15 +97,25 @@ def resolve_configs(arguments: Sequence[str]) -> list[str]:
 def run_name(arguments: Sequence[str]) -> str:
     """Return the name of a run's folder: that of its last configuration, as it was written.
 
+    A packaged trainer setting says where a run happens, not which it is, and is passed over.
+
     >>> run_name(["fit", "--config", "tofu/ngdiff.yaml", "--config", "my/own.yaml"])
     'my/own'
+    >>> run_name(["fit", "--config", "tofu/ngdiff.yaml", "--config", "trainer/eight_gpus.yaml"])
+    'tofu/ngdiff'
     >>> run_name(["fit", "--config=/data/a.yaml"]), run_name(["fit", "--model=X"])
     ('a', 'unlearnkit')
     """
     pairs = zip(arguments, [*arguments[1:], ""], strict=True)
     found = [b if a in OPTIONS else a.partition("=")[2] for a, b in pairs if a.partition("=")[0] in OPTIONS]
+    found = [value for value in found if not _is_trainer_setting(value)] or found
     if not found or not found[-1] or "\n" in found[-1] or "{" in found[-1]:
         return "unlearnkit"
     path = Path(found[-1]).with_suffix("")
     plain = not path.is_absolute() and ".." not in path.parts
     return path.as_posix() if plain else path.name
+
+
+def _is_trainer_setting(value: str) -> bool:
+    name = f"{value.removesuffix('.yaml')}.yaml"
+    return name.startswith("trainer/") and name in config_names()

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 from tests.models.tiny_networks import CONTEXT, tiny
 from unlearnkit.batches import IGNORE
 from unlearnkit.errors import ConfigurationError, DataNotFoundError, UnknownNameError
-from unlearnkit.models import CausalLM
+from unlearnkit.models import CausalLM, LoRA
 
 VOCABULARY = 23
 
@@ -187,6 +187,24 @@ def test_all_masked_is_zero_and_attached():
     assert losses.tolist() == [0.0] * 3
     assert model.counts(data).tolist() == [0] * 3
     assert all(p.grad is not None and p.grad.abs().max() == 0 for p in model.parameters())
+
+
+# --------------------------------------------------------------------------------------- blocks
+
+
+def test_units_to_shard_are_the_blocks():
+    model = scratch(layers=3)
+    assert model.shard_units() == list(model.network.model.layers)
+    adapted = scratch(layers=3, lora=LoRA(rank=2))
+    assert adapted.shard_units() == list(adapted.network.model.layers)
+    assert CausalLM().shard_units() == []
+
+
+def test_a_longer_list_inside_a_block_is_not_taken_for_the_blocks():
+    """Mixtures of experts hold more experts in a block than they have blocks."""
+    model = scratch(layers=2)
+    model.network.model.layers[0].experts = torch.nn.ModuleList(torch.nn.Linear(1, 1) for _ in range(5))
+    assert model.shard_units() == list(model.network.model.layers)
 
 
 # -------------------------------------------------------------------------------- save and load

@@ -2,5 +2,6 @@
 
 from unlearnkit.models.causal_lm import CausalLM
 from unlearnkit.models.criterion import WithCriterion
+from unlearnkit.models.lora import LoRA
 
-__all__ = ["CausalLM", "WithCriterion"]
+__all__ = ["CausalLM", "LoRA", "WithCriterion"]

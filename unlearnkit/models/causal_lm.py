@@ -1,4 +1,4 @@
-"""CausalLM: any causal language model of transformers, or a small Llama from scratch."""
+"""CausalLM: any causal language model of transformers, a named architecture, or a small Llama from scratch."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from unlearnkit.artifacts import atomic_folder
 from unlearnkit.batches import IGNORE, TokenBatch
 from unlearnkit.errors import ConfigurationError, DataNotFoundError, UnknownNameError
 from unlearnkit.models.generation import greedy
+from unlearnkit.models.lora import LoRA, WithoutAdapter, attach, merged, peft_library
 from unlearnkit.models.precision import widened
 from unlearnkit.models.scoring import Score, score
+from unlearnkit.models.shapes import Shape, read_shape, require_room
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -25,25 +27,30 @@ DTypeName = Literal["float32", "bfloat16", "float16"]
 class CausalLM(nn.Module):
     """Wrap a transformers causal language model behind the one model protocol.
 
-    With a name or a folder the weights are loaded; without one a small Llama is built from scratch
-    as soon as the tokenizer, and with it the vocabulary, is known (``materialize``).
+    With a name or a folder the weights are loaded; without one a named architecture (``shape``) or a small
+    Llama is built from scratch as soon as the tokenizer, and with it the vocabulary, is known (``materialize``).
     Dtype and mode are set here, because ``from_pretrained`` keeps the checkpoint's dtype and returns
     eval mode: the network is in ``dtype`` and in train mode.
 
     Args:
         name: Name on the hub or folder; None builds from scratch.
-        hidden_size: Width of the model built from scratch.
-        layers: Number of its blocks.
+        shape: Name of a packaged architecture (``unlearnkit list shapes``) to build with random weights.
+        width: Components of the hidden state of a shape that is narrowed to run anywhere, with the tokenizer's
+            vocabulary and ``layers`` blocks; None builds it as it was published.
+        hidden_size: Width of the small Llama built where neither a name nor a shape is given.
+        layers: Number of its blocks, or of those of a narrowed shape.
         heads: Number of its attention heads.
         intermediate_size: Width of its feed-forward layer; None takes 4 x ``hidden_size``.
         max_length: Its context, in tokens.
         dtype: Type of the weights.
-        seed: Seed of the weights built from scratch.
+        seed: Seed of the weights built from scratch, and of the adapter.
+        lora: Adapter to train in place of the weights; None trains all of them.
 
     Raises:
-        ConfigurationError: A size does not fit.
+        ConfigurationError: A size does not fit, or ``name``, ``shape`` and ``width`` contradict each other.
         DataNotFoundError: The name is neither a folder nor to be had from the hub.
-        UnknownNameError: ``dtype`` is none of float32, bfloat16, float16.
+        MissingDependencyError: ``lora`` is given, and peft is not installed.
+        UnknownNameError: There is no such shape or layer, or ``dtype`` is none of float32, bfloat16, float16.
     """
 
     network: PreTrainedModel
@@ -52,6 +59,8 @@ class CausalLM(nn.Module):
         self,
         name: str | None = None,
         *,
+        shape: str | None = None,
+        width: int | None = None,
         hidden_size: int = 128,
         layers: int = 2,
         heads: int = 4,
@@ -59,13 +68,17 @@ class CausalLM(nn.Module):
         max_length: int = 256,
         dtype: DTypeName = "float32",
         seed: int = 0,
+        lora: LoRA | None = None,
     ) -> None:
         super().__init__()
         _check_sizes(hidden_size, layers, heads, intermediate_size, max_length)
         if dtype not in get_args(DTypeName):
             raise UnknownNameError.among("dtype", dtype, get_args(DTypeName))
+        if lora is not None:
+            peft_library()  # missing, it is missed before anything is loaded
         self.name = name
         self.seed = seed
+        self.lora = lora
         self.dtype_name: DTypeName = dtype
         self.sizes: dict[str, Any] = {
             "hidden_size": hidden_size,
@@ -75,9 +88,14 @@ class CausalLM(nn.Module):
             "intermediate_size": intermediate_size or 4 * hidden_size,
             "max_position_embeddings": max_length,
         }
+        self.shape = _shape(name, shape, width, layers, self.sizes)
         if name is not None:
-            self.network = _load(name, dtype)
-            self.network.train()
+            self._adopt(_load(name, dtype))
+
+    def _adopt(self, network: PreTrainedModel) -> None:
+        if self.lora is not None:
+            attach(network, self.lora, self.seed)
+        self.network = network.train()
 
     @property
     def built(self) -> bool:
@@ -88,7 +106,7 @@ class CausalLM(nn.Module):
     def context_length(self) -> int:
         """Longest sequence the network takes, in tokens."""
         if not self.built:
-            return int(self.sizes["max_position_embeddings"])
+            return self.shape.context
         config: Any = self.network.config
         return int(getattr(config, "max_position_embeddings", 0) or getattr(config, "n_positions", 1024))
 
@@ -100,27 +118,24 @@ class CausalLM(nn.Module):
         """
         if self.built:
             embedding: Any = self.network.get_input_embeddings()
-            rows = embedding.weight.shape[0]
-            if len(tokenizer) > rows:
-                raise ConfigurationError(
-                    f"`tokenizer` must not have more tokens than the model's embedding ({rows}). "
-                    f"Found {len(tokenizer)}. Use the model's own tokenizer (leave `tokenizer` unset)."
-                )
+            require_room(embedding.weight.shape[0], tokenizer)
             return
-        from transformers import LlamaConfig, LlamaForCausalLM
-
-        config = LlamaConfig(
-            vocab_size=len(tokenizer),
-            pad_token_id=tokenizer.pad_token_id,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            tie_word_embeddings=True,
-            **self.sizes,
-        )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            network = LlamaForCausalLM(config)
-        self.network = network.to(getattr(torch, self.dtype_name)).train()
+            network = self.shape.build(tokenizer, getattr(torch, self.dtype_name))
+        self._adopt(network)
+
+    def without_adapter(self) -> WithoutAdapter | None:
+        """Return the model as it was before its adapter, the reference for free; None where it has none."""
+        return None if self.lora is None else WithoutAdapter(self)
+
+    def shard_units(self) -> list[nn.Module]:
+        """Return the transformer blocks, which FSDP2 shards one by one: the longest outermost list of modules."""
+        lists = {name: part for name, part in self.named_modules() if isinstance(part, nn.ModuleList)}
+        outermost = [
+            part for name, part in lists.items() if not any(name.startswith(f"{other}.") for other in lists)
+        ]
+        return list(max(outermost, key=len, default=[]))
 
     def forward(self, batch: TokenBatch) -> Tensor:
         """Return logits [batch, tokens, vocabulary] in the network's type."""
@@ -175,9 +190,9 @@ class CausalLM(nn.Module):
         return self.generate_ids(prompts, max_new_tokens, eos_id)
 
     def save(self, folder: str | Path, tokenizer: PreTrainedTokenizerBase | None = None) -> None:
-        """Write a plain ``from_pretrained`` folder in safetensors, whole or not at all."""
+        """Write a plain ``from_pretrained`` folder in safetensors, an adapter merged, whole or not at all."""
         with atomic_folder(Path(folder)) as temporary:
-            self.network.save_pretrained(temporary)
+            (self.network if self.lora is None else merged(self.network)).save_pretrained(temporary)
             if tokenizer is not None:
                 tokenizer.save_pretrained(str(temporary))
 
@@ -197,6 +212,26 @@ def _check_sizes(
             f"`hidden_size` must be a multiple of 2 x `heads` ({2 * heads}). Found {hidden_size}. "
             f"Use hidden_size={2 * heads * max(1, hidden_size // (2 * heads))}."
         )
+
+
+def _shape(
+    name: str | None, shape: str | None, width: int | None, layers: int, sizes: dict[str, Any]
+) -> Shape:
+    """Return what is built where no name is given: a named architecture, or a small Llama of these sizes."""
+    if name is not None and shape is not None:
+        raise ConfigurationError(
+            f"`name` and `shape` must not both be given: one loads weights, the other draws them. Found {name!r} "
+            f"and {shape!r}. Leave one of them unset."
+        )
+    if shape is None:
+        if width is not None:
+            raise ConfigurationError(
+                f"`width` must go with `shape`, which it narrows. Found width={width} alone. Name a shape, or use "
+                "`hidden_size` for the small Llama."
+            )
+        return Shape("a small Llama", "llama", {**sizes, "tie_word_embeddings": True})
+    full = read_shape(shape)
+    return full if width is None else full.narrowed(width, layers)
 
 
 def _load(name: str, dtype: DTypeName) -> Any:
