@@ -23,6 +23,7 @@ import unlearnkit.objectives
 import unlearnkit.strategies  # noqa: F401
 from unlearnkit.artifacts import atomic_write_text
 from unlearnkit.callbacks.run_folder import RunFolder
+from unlearnkit.modules.checkpoints import require_whole_checkpoint
 
 
 class SaveConfig(SaveConfigCallback):
@@ -80,6 +81,13 @@ class UnlearnKitCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the arguments given to ``main``; the base class would warn that they are not sys.argv."""
         self.config = parser.parse_args(self.arguments)
+
+    def _parse_ckpt_path(self) -> None:
+        """Refuse a damaged checkpoint before the base class reads it for hyperparameters."""
+        path = (self.config[self.config.subcommand] or {}).get("ckpt_path")
+        if path is not None and Path(path).exists():
+            require_whole_checkpoint(path)
+        super()._parse_ckpt_path()
 
 
 def run(arguments: Sequence[str], name: str) -> None:

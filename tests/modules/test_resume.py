@@ -107,7 +107,7 @@ def test_unlearning_resumes_bit_for_bit(name: str, tmp_path: Path) -> None:
         resumed = module()
         torch.manual_seed(stop)  # the generators' state is no part of a checkpoint, and is not needed
         again = quiet(callbacks=callbacks(options, None), max_steps=ROUNDS, max_epochs=-1)
-        again.fit(resumed, data(), ckpt_path=tmp_path / f"step={stop}.ckpt", weights_only=False)
+        again.fit(resumed, data(), ckpt_path=tmp_path / f"step={stop}.ckpt", weights_only=True)
         assert resumed.host.round == ROUNDS
         assert torch.equal(flat(resumed.model), flat(whole.model)), f"after {stop} rounds"
         assert resumed.host.lr_scale == whole.host.lr_scale
@@ -130,7 +130,7 @@ def test_finetuning_resumes_bit_for_bit(tmp_path: Path) -> None:
         resumed = module()
         path = tmp_path / f"step={stop}.ckpt"
         quiet(max_epochs=2, max_steps=ROUNDS).fit(
-            resumed, data(**settings), ckpt_path=path, weights_only=False
+            resumed, data(**settings), ckpt_path=path, weights_only=True
         )
         assert torch.equal(flat(resumed.model), flat(whole.model)), f"after {stop} steps"
 

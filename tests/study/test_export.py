@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import torch
 
+from tests.modules.test_checkpoints import SMALL, distributed
+from unlearnkit.cli import main
 from unlearnkit.errors import ArtifactError, ConfigurationError
 from unlearnkit.study import export_run
 from unlearnkit.study.export import newest_checkpoint
@@ -34,3 +36,37 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 def test_a_folder_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="Found neither"):
         newest_checkpoint(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_checkpoint_is_exported_from_its_file_and_from_a_distributed_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.torch import load_file
+
+    monkeypatch.chdir(tmp_path)
+    assert main(["fit", "--config=tofu/gd.yaml", *SMALL]) == 0
+    run = tmp_path / "runs" / "tofu" / "gd" / "version_0"
+    file = newest_checkpoint(run)
+    folder = distributed(file.parent / "sharded.ckpt", file)
+    sources = {"run": run, "file": file, "folder": folder}
+    found = {
+        name: load_file(export_run(source, tmp_path / name) / "model.safetensors")
+        for name, source in sources.items()
+    }
+    saved = torch.load(file, weights_only=True)["state_dict"]
+    for name, weights in found.items():
+        assert (tmp_path / name / "tokenizer.json").exists()
+        assert weights
+        assert all(torch.equal(value, saved[f"model.network.{key}"]) for key, value in weights.items())
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_damaged_checkpoint_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("{}")
+    (tmp_path / "last.ckpt").write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(
+        ArtifactError, match=r"`run` must be a whole checkpoint\. Found '.*last\.ckpt', truncated after 16"
+    ):
+        export_run(tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

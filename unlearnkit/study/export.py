@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from jsonargparse import ArgumentParser
 from torch import nn
@@ -14,20 +13,22 @@ from torch import nn
 import unlearnkit.models  # noqa: F401  (short class names in YAML resolve to imported classes)
 from unlearnkit.artifacts import atomic_folder
 from unlearnkit.errors import ArtifactError, ConfigurationError
+from unlearnkit.modules.checkpoints import read_weights
 
 
 def export_run(run: str | Path, out: str | Path) -> Path:
     """Write the model of a run as a folder that ``AutoModelForCausalLM.from_pretrained`` reads.
 
     Args:
-        run: Folder of a run: one method of ``compare``, or the log folder of ``unlearnkit fit``.
+        run: Folder of a run: one method of ``compare``, or the log folder of ``unlearnkit fit``, of which the
+            checkpoint written last is taken; or one checkpoint in it, a file or a distributed one's folder.
         out: Folder to write; it must not exist yet.
 
     Returns:
         The folder written.
 
     Raises:
-        ArtifactError: The run has neither a model nor a checkpoint with its configuration.
+        ArtifactError: The run has neither a model nor a whole checkpoint with its configuration.
         ConfigurationError: ``out`` exists already.
     """
     source, target = Path(run), Path(out)
@@ -41,14 +42,17 @@ def export_run(run: str | Path, out: str | Path) -> Path:
             shutil.copytree(source / "model", temporary, dirs_exist_ok=True)
         return target
     checkpoint = newest_checkpoint(source)
+    if source == checkpoint:
+        # Checkpoints lie in a folder below the configuration of their run.
+        source = next((above for above in source.parents if (above / "config.yaml").exists()), source.parent)
     config = source / "config.yaml"
     if not config.exists():
         raise ArtifactError(
             f"`run` must hold config.yaml beside its checkpoint. Found none in {str(source)!r}. "
             "Give the log folder of the run, e.g. runs/tofu/ngdiff/version_0."
         )
+    state = read_weights(checkpoint, "run")
     model, tokenizer = _rebuild(yaml.safe_load(config.read_text("utf-8")), source)
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
     prefix = "model."
     model.load_state_dict(
         {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
@@ -58,11 +62,13 @@ def export_run(run: str | Path, out: str | Path) -> Path:
 
 
 def newest_checkpoint(folder: Path) -> Path:
-    """Return the checkpoint of a run that was written last.
+    """Return the checkpoint of a run that was written last, or what is itself named as a checkpoint.
 
     Raises:
         ArtifactError: There is none.
     """
+    if folder.suffix == ".ckpt":
+        return folder
     found = sorted(folder.rglob("*.ckpt"), key=lambda path: path.stat().st_mtime)
     if not found:
         raise ArtifactError(
