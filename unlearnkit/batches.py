@@ -41,7 +41,11 @@ class LabelledBatch(TypedDict):
 
 
 class ForgetRetainBatch(TypedDict):
-    """What one round consumes: a batch, or a list of micro-batches, for each side."""
+    """What one round consumes: a batch, or a list of micro-batches, for each side.
+
+    Of several processes all hand in batches, or all lists: a list is backpropagated part by part, which
+    takes other exchanges between ranks than a batch does.
+    """
 
     forget: Any
     retain: Any

@@ -8,14 +8,15 @@ gradient, and the host moves the parameters. Notebooks use ``PlainHost``; traini
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Protocol
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from unlearnkit.batches import ForgetRetainBatch, Side, micro_batches
 from unlearnkit.errors import ConfigurationError
+from unlearnkit.sharding import scale_
 
 
 class Host(Protocol):
@@ -24,10 +25,12 @@ class Host(Protocol):
     Attributes:
         round: Number of the round under way, from 0; the key of every random draw.
         lr_scale: Factor on the scheduled learning rate inside ``apply`` (GeN writes here).
+        held: Sides that are held: their loss is measured still, their gradient is zero (guards write here).
     """
 
     round: int
     lr_scale: float
+    held: set[Side]
 
     @property
     def last_good(self) -> str | None:
@@ -72,6 +75,11 @@ def scaled_learning_rate(optimizer: torch.optim.Optimizer, scale: float) -> Iter
             group["lr"] = rate
 
 
+def gradients_unless(held: bool) -> AbstractContextManager[Any]:
+    """Return a context that builds no graph where a side is held, and changes nothing otherwise."""
+    return torch.no_grad() if held else nullcontext()
+
+
 def take_gradients(parameters: list[nn.Parameter]) -> list[Tensor]:
     """Take ``p.grad`` of every parameter by reference and leave None; a missing one reads as zeros."""
     taken = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
@@ -106,9 +114,72 @@ def objective_loss(
     loss = total / whole
     if world > 1:
         loss = loss * world
-        loss = loss + ((everywhere[0] / whole).to(total.dtype) - loss).detach()
-    penalty = objective.penalty(model) if hasattr(objective, "penalty") else None
+        # The difference is exactly 0: every rank has the same bits, or weights made of losses drift apart.
+        loss = loss - loss.detach() + (everywhere[0] / whole).to(total.dtype)
+    penalty = _penalty(objective, model)
     return loss if penalty is None else loss + penalty
+
+
+def accumulated_gradients(
+    objective: Callable[..., Any],
+    model: nn.Module,
+    batch: ForgetRetainBatch,
+    side: Side,
+    reference: Callable[[], nn.Module] | None,
+    rank_sum: Callable[[Tensor], Tensor],
+    accumulate: Callable[[Tensor], None],
+    backward: Callable[[Tensor], list[Tensor]],
+    world: int = 1,
+) -> tuple[Tensor, list[Tensor]]:
+    """Return one side's detached loss and its gradients, with one micro-batch's graph in memory at a time.
+
+    The sums are backpropagated as they are and divided once, by the count over all micro-batches and
+    ranks, because a mean of means weighs a short micro-batch like a long one.
+
+    Args:
+        objective: The side's objective.
+        model: The model.
+        batch: A list of micro-batches for this side, on every rank (their number may differ under DDP, not
+            under FSDP2, where each forward pass is an exchange between ranks).
+        side: Whose gradients.
+        reference: Returns the frozen reference model.
+        rank_sum: Sums a tensor over all ranks.
+        accumulate: Backpropagates into ``p.grad`` of this rank alone.
+        backward: Backpropagates, reduces what has accumulated over ranks (their mean), and takes it.
+        world: Number of ranks.
+    """
+    *first, last = micro_batches(batch, side)
+    if not first:
+        loss = objective_loss(objective, model, batch, side, reference, rank_sum, world)
+        return loss.detach(), backward(loss)
+    totals = []
+    for micro in first:
+        per_sample = objective(model, micro, reference)
+        accumulate(per_sample.sums.sum())
+        totals.append(
+            torch.stack([per_sample.sums.detach().double().sum(), per_sample.counts.double().sum()])
+        )
+    per_sample = objective(model, last, reference)
+    totals.append(torch.stack([per_sample.sums.detach().double().sum(), per_sample.counts.double().sum()]))
+    everywhere = rank_sum(torch.stack(totals).sum(0))
+    whole = torch.where(everywhere[1] > 0, everywhere[1], 1.0)
+    total, value = per_sample.sums.sum(), everywhere[0] / whole
+    penalty = _penalty(objective, model)
+    if penalty is not None:
+        total = total + penalty * (whole / world).to(total.dtype)
+        value = value + penalty.detach()
+    gradients = backward(total)
+    scale_(gradients, world / whole)
+    return value.to(total.dtype), gradients
+
+
+def _totals(per_sample: Any) -> Tensor:
+    return torch.stack([per_sample.sums.detach().double().sum(), per_sample.counts.double().sum()])
+
+
+def _penalty(objective: Callable[..., Any], model: nn.Module) -> Tensor | None:
+    found = objective.penalty(model) if hasattr(objective, "penalty") else None
+    return cast("Tensor | None", found)
 
 
 class PlainHost:
@@ -149,17 +220,24 @@ class PlainHost:
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.round = 0
         self.lr_scale = 1.0
+        self.held: set[Side] = set()
         self.last_good: str | None = None
 
-    def loss(self, side: Side, batch: ForgetRetainBatch) -> Tensor:
-        """Return one side's mean loss, attached to the graph."""
+    def _objective(self, side: Side) -> Callable[..., Any]:
         objective = self.objectives[side]
         if objective is None:
             raise ConfigurationError(
                 f"`{side}` must be an objective because the strategy asks for that side's loss. "
                 f"Found None. Pass e.g. `{side}={'NLL()' if side == 'retain' else 'AscentNLL()'}`."
             )
-        return objective_loss(objective, self.model, batch, side, self.reference, self.rank_sum)
+        return objective
+
+    def loss(self, side: Side, batch: ForgetRetainBatch) -> Tensor:
+        """Return one side's mean loss, attached to the graph (unless the side is held)."""
+        with gradients_unless(side in self.held):
+            return objective_loss(
+                self._objective(side), self.model, batch, side, self.reference, self.rank_sum
+            )
 
     def backward(self, loss: Tensor) -> list[Tensor]:
         """Backpropagate and take the gradients."""
@@ -167,9 +245,22 @@ class PlainHost:
         return take_gradients(self.parameters)
 
     def gradients(self, side: Side, batch: ForgetRetainBatch) -> tuple[Tensor, list[Tensor]]:
-        """Return one side's loss and gradients."""
-        loss = self.loss(side, batch)
-        return loss.detach(), self.backward(loss)
+        """Return one side's loss and gradients; zeros for a side that is held."""
+        if side in self.held:
+            return self.loss(side, batch), [torch.zeros_like(p) for p in self.parameters]
+        if len(micro_batches(batch, side)) == 1:
+            loss = self.loss(side, batch)
+            return loss.detach(), self.backward(loss)
+        return accumulated_gradients(
+            self._objective(side),
+            self.model,
+            batch,
+            side,
+            self.reference,
+            self.rank_sum,
+            accumulate=lambda loss: loss.backward(),  # type: ignore[no-untyped-call]
+            backward=self.backward,
+        )
 
     def apply(self, gradients: list[Tensor], side: Side | None = None) -> None:
         """Step the optimizer along ``gradients`` at the scheduled rate times ``lr_scale``."""

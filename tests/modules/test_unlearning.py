@@ -86,7 +86,8 @@ def test_a_list_of_micro_batches_is_one_large_batch():
             }
         quiet().fit(UnlearningModule(model, optimizer=sgd), loader([batch] * 2))
         found.append(flat(model))
-    torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-12)
+    # Llama's RMS norm computes in fp32 whatever the weights' type, and rounds sums otherwise than means.
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-7)
 
 
 def test_train_mode_is_set_even_for_a_network_that_came_in_eval_mode():

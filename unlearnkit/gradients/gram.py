@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.tensor import DTensor
+
+from unlearnkit.sharding import local_part, replicas
 
 CPU_BLOCK = 2**18
 """Elements per block on the CPU: two blocks stay in its cache, so the triple reads each gradient once."""
@@ -86,14 +87,6 @@ def _summed(products: list[Tensor], device: torch.device) -> Tensor:
     return torch.stack(products).double().view(-1, 3).sum(0)
 
 
-def _local(gradient: Tensor) -> tuple[Tensor, bool]:
-    """Return the local part of a gradient and whether other ranks hold other parts of it."""
-    if not isinstance(gradient, DTensor):
-        return gradient, False
-    sharded = any(not placement.is_replicate() for placement in gradient.placements)
-    return gradient.to_local(), sharded
-
-
 def gram_matrix(retain: list[Tensor], forget: list[Tensor]) -> Gram:
     """Compute the Gram matrix of two gradients given as lists, one tensor per parameter.
 
@@ -108,17 +101,19 @@ def gram_matrix(retain: list[Tensor], forget: list[Tensor]) -> Gram:
         The three inner products, 0-d float64 tensors on the gradients' device.
     """
     whole: list[Tensor] = []
-    parts: list[Tensor] = []
-    any_sharded = False
+    parts: dict[int, list[Tensor]] = {}
     for g_r, g_f in zip(retain, forget, strict=True):
-        (a, sharded), (b, _) = _local(g_r), _local(g_f)
-        (parts if sharded else whole).extend(_products(a, b))
-        any_sharded = any_sharded or sharded
-    device = _local(retain[0])[0].device
-    total = _summed(parts, device)
-    if any_sharded:
-        dist.all_reduce(total)
-    rr, ff, rf = (total + _summed(whole, device)).unbind()
+        copies = replicas(g_r)
+        products = whole if copies is None else parts.setdefault(copies, [])
+        products.extend(_products(local_part(g_r), local_part(g_f)))
+    total = _summed(whole, local_part(retain[0]).device)
+    if parts:
+        shared = torch.stack([_summed(found, total.device) / copies for copies, found in parts.items()]).sum(
+            0
+        )
+        dist.all_reduce(shared)
+        total = total + shared
+    rr, ff, rf = total.unbind()
     return Gram(rr, ff, rf)
 
 
@@ -139,7 +134,7 @@ def combine_(retain: list[Tensor], forget: list[Tensor], weights: Weights) -> li
     factors: dict[torch.dtype, tuple[Tensor, Tensor]] = {}
     # Backwards, because `gram_matrix` has just left the last tensors in the cache.
     for g_r, g_f in reversed(list(zip(retain, forget, strict=True))):
-        a, b = _local(g_r)[0], _local(g_f)[0]
+        a, b = local_part(g_r), local_part(g_f)
         if b.dtype not in factors:  # cast once, not once a tensor
             factors[b.dtype] = weights.retain.to(b.dtype), weights.forget.to(b.dtype)
         w_r, w_f = factors[b.dtype]

@@ -12,11 +12,10 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule
-from torch.distributed.tensor import DTensor
 
 from unlearnkit.errors import ConfigurationError
 from unlearnkit.gradients.gram import CPU_BLOCK, DEVICE_BLOCK, HALF
+from unlearnkit.sharding import local_part, replicas, reshard, sharded_modules
 
 
 class Displacement:
@@ -46,7 +45,7 @@ class Displacement:
     """
 
     def __init__(self, model: nn.Module, rank_sum: Callable[[Tensor], Tensor] | None = None) -> None:
-        self._sharded = [module for module in model.modules() if isinstance(module, FSDPModule)]
+        self._sharded = sharded_modules(model)
         self._rank_sum = rank_sum
         self._settle()
         self._parameters = [p for p in model.parameters() if p.requires_grad]
@@ -62,13 +61,12 @@ class Displacement:
 
     def _settle(self) -> None:
         """Drop gathered copies: FSDP2 keeps the root's after a forward, and would go on using them."""
-        for module in self._sharded:
-            module.reshard()
+        reshard(self._sharded)
 
     @torch.no_grad()
     def _local(self) -> list[Tensor]:
         """This rank's part of each parameter, sharing its memory."""
-        return [p.to_local() if isinstance(p, DTensor) else p.detach() for p in self._parameters]
+        return [local_part(p).detach() for p in self._parameters]
 
     @torch.no_grad()
     def measure(self) -> None:
@@ -92,8 +90,8 @@ class Displacement:
         squares: dict[bool, list[Tensor]] = {True: [], False: []}
         for parameter, before, after in zip(self._parameters, self._before, self._measured(), strict=True):
             square = _squared_distance(before, after)
-            replicas = _replicas(parameter)
-            squares[replicas is not None].append(square / (replicas or 1))
+            held = replicas(parameter)
+            squares[held is not None].append(square / (held or 1))
         whole = torch.stack(squares[False]).sum() if squares[False] else squares[True][0].new_zeros(())
         if squares[True]:
             parts = torch.stack(squares[True]).sum()
@@ -149,11 +147,3 @@ def _squared_distance(before: Tensor, after: Tensor) -> Tensor:
         moved = end.float() - start.float() if end.dtype in HALF else end - start
         found.append(moved.dot(moved).double())
     return torch.stack(found).sum()
-
-
-def _replicas(parameter: nn.Parameter) -> int | None:
-    """Return how many ranks hold each element of a sharded parameter, or None where all hold all of it."""
-    if not isinstance(parameter, DTensor) or all(where.is_replicate() for where in parameter.placements):
-        return None
-    mesh = parameter.device_mesh
-    return math.prod(mesh.size(i) for i, where in enumerate(parameter.placements) if where.is_replicate())

@@ -7,6 +7,9 @@ from typing import Any
 from lightning.pytorch import LightningModule
 from torch import nn
 
+from unlearnkit.modules.checkpoints import refuse_damaged
+from unlearnkit.modules.sharded import require_sharding, shard
+
 
 class EvaluatedModule(LightningModule):
     """Build the network where it waits for a vocabulary; log each set's loss; predict.
@@ -18,11 +21,18 @@ class EvaluatedModule(LightningModule):
     model: nn.Module
 
     def setup(self, stage: str) -> None:
-        """Build the network where it waits for the vocabulary."""
+        """Build the network where it waits for the vocabulary; have a damaged checkpoint refused."""
+        refuse_damaged(self.trainer)
         datamodule: Any = getattr(self.trainer, "datamodule", None)
         materialize = getattr(self.model, "materialize", None)
         if materialize is not None and getattr(datamodule, "tokenizer", None) is not None:
             materialize(datamodule.tokenizer)
+
+    def configure_model(self) -> None:
+        """Shard the model where the trainer's strategy is FSDP2; called once for each entry point of the trainer."""
+        require_sharding(self.trainer.strategy)
+        if self.device_mesh is not None:
+            shard(self.model, self.device_mesh["data_parallel"])
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log the mean negative log-likelihood of one evaluation set."""

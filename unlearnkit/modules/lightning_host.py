@@ -7,11 +7,20 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 
-from unlearnkit.batches import ForgetRetainBatch, Side
+from unlearnkit.batches import ForgetRetainBatch, Side, micro_batches
 from unlearnkit.errors import ConfigurationError
-from unlearnkit.host import objective_loss, scaled_learning_rate, take_gradients
+from unlearnkit.gradients import clip_
+from unlearnkit.host import (
+    accumulated_gradients,
+    gradients_unless,
+    objective_loss,
+    scaled_learning_rate,
+    take_gradients,
+)
 from unlearnkit.modules.effects import StepEffects
+from unlearnkit.sharding import reshard, scale_, sharded_modules
 
 if TYPE_CHECKING:
     from unlearnkit.modules.unlearning import UnlearningModule
@@ -31,12 +40,18 @@ class LightningHost:
     def __init__(self, module: UnlearningModule) -> None:
         self.module = module
         self.lr_scale = 1.0
+        self.held: set[Side] = set()
+        self._sharded: list[FSDPModule] | None = None
         self._effects: StepEffects | None = None
         self._last_good: str | None = None
 
     @property
     def parameters(self) -> list[nn.Parameter]:
-        """The trainable parameters of the model, in its order."""
+        """The trainable parameters of the model, in its order; under FSDP2 the shards, never gathered copies."""
+        if self.module.device_mesh is not None:
+            if self._sharded is None:
+                self._sharded = sharded_modules(self.module.model)
+            reshard(self._sharded)
         return [p for p in self.module.model.parameters() if p.requires_grad]
 
     @property
@@ -62,17 +77,23 @@ class LightningHost:
         path = getattr(callback, "last_model_path", "") or getattr(callback, "best_model_path", "")
         self._last_good = path or None
 
-    def loss(self, side: Side, batch: ForgetRetainBatch) -> Tensor:
-        """Return one side's mean loss over all ranks, attached to the graph."""
-        module = self.module
-        objective = module.objective(side)
+    def _objective(self, side: Side) -> Any:
+        objective = self.module.objective(side)
         if objective is None:
             raise ConfigurationError(
-                f"`{side}` must be an objective because {type(module.strategy).__name__} asks for that side's "
-                f"loss. Found None. Pass e.g. `{side}={'NLL()' if side == 'retain' else 'AscentNLL()'}`."
+                f"`{side}` must be an objective because {type(self.module.strategy).__name__} asks for that "
+                f"side's loss. Found None. Pass e.g. `{side}={'NLL()' if side == 'retain' else 'AscentNLL()'}`."
             )
+        return objective
+
+    def loss(self, side: Side, batch: ForgetRetainBatch) -> Tensor:
+        """Return one side's mean loss over all ranks, attached to the graph (unless the side is held)."""
+        module = self.module
         world = module.trainer.world_size
-        return objective_loss(objective, module.model, batch, side, module.reference, self.rank_sum, world)
+        with gradients_unless(side in self.held):
+            return objective_loss(
+                self._objective(side), module.model, batch, side, module.reference, self.rank_sum, world
+            )
 
     def backward(self, loss: Tensor) -> list[Tensor]:
         """Backpropagate (reducing over ranks) and take the gradients, without fp16's loss scale."""
@@ -84,29 +105,75 @@ class LightningHost:
             gradients = [gradient.clone() for gradient in gradients]
         scale = self._loss_scale()
         if scale is not None:
-            torch._foreach_mul_(gradients, scale.reciprocal())
+            scale_(gradients, scale.reciprocal())
         return gradients
 
+    def _accumulate(self, loss: Tensor) -> None:
+        strategy = self.module.trainer.strategy
+        if isinstance(strategy, DDPStrategy) and strategy._ddp_kwargs.get("static_graph"):
+            raise ConfigurationError(
+                "`static_graph` of DDP must be off where a batch comes in micro-batches: it counts the backward "
+                "passes that do not reduce, and the replicas drift apart without a word. Found it on. Leave "
+                "static_graph out, or hand in one batch a side."
+            )
+        # Not `manual_backward`: it would make DDP reduce, and the last micro-batch's reduces all of them.
+        scaler = self._scaler
+        (loss if scaler is None else scaler.scale(loss)).backward()
+
     def gradients(self, side: Side, batch: ForgetRetainBatch) -> tuple[Tensor, list[Tensor]]:
-        """Return one side's loss and gradients."""
-        loss = self.loss(side, batch)
-        return loss.detach(), self.backward(loss)
+        """Return one side's loss and gradients, clipped by side where the module says so; zeros for a held side."""
+        module = self.module
+        if side in self.held:
+            return self.loss(side, batch), [torch.zeros_like(p) for p in self.parameters]
+        if len(micro_batches(batch, side)) == 1:
+            attached = self.loss(side, batch)
+            loss, gradients = attached.detach(), self.backward(attached)
+        else:
+            loss, gradients = accumulated_gradients(
+                self._objective(side),
+                module.model,
+                batch,
+                side,
+                module.reference,
+                self.rank_sum,
+                self._accumulate,
+                self.backward,
+                module.trainer.world_size,
+            )
+        if module.side_clip is not None:
+            clip_(gradients, module.side_clip)
+        return loss, gradients
 
     def apply(self, gradients: list[Tensor], side: Side | None = None) -> None:
         """Clip, and let the optimizer step at the scheduled learning rate times ``lr_scale``."""
-        for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            parameter.grad = gradient
         if self.module.clip is not None:
-            nn.utils.clip_grad_norm_(self.parameters, self.module.clip)
+            clip_(gradients, self.module.clip)
         scale = self._loss_scale()
         if scale is not None:
             # fp16's scaler divides by its scale before the step; a normalized direction never carried it.
-            torch._foreach_mul_(gradients, scale)
+            scale_(gradients, scale)
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
         optimizer = cast(Any, self.module.optimizers()).optimizer
         with scaled_learning_rate(optimizer, self.lr_scale):
             # Lightning's wrapper would count every call as a step; a round is counted by `round`.
             self.module.trainer.strategy.optimizer_step(optimizer, _nothing)
         optimizer.zero_grad(set_to_none=True)
+
+    def require_same_kind(self, batch: ForgetRetainBatch) -> None:
+        """Refuse batches on one rank and lists on another: their exchanges differ, and both would wait for ever.
+
+        Raises:
+            ConfigurationError: The ranks hand in different kinds.
+        """
+        kinds = [isinstance(batch[side], (list, tuple)) for side in self.module.strategy.sides]
+        world = self.module.trainer.world_size
+        lists = self.rank_sum(torch.tensor(kinds, dtype=torch.float64, device=self.module.device)).tolist()
+        if any(count not in (0, world) for count in lists):
+            raise ConfigurationError(
+                "`batch` must be of one kind on all ranks: a batch a side, or a list of micro-batches. Found lists "
+                f"on {int(max(lists))} of {world} ranks. Wrap single batches in a list of one."
+            )
 
     def logged(self, round_: int) -> bool:
         """Say whether a logger keeps the values of this round (each ``log_every_n_steps`` one)."""

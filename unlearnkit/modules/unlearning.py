@@ -41,6 +41,8 @@ class UnlearningModule(EvaluatedModule):
         optimizer: Makes the optimizer from the parameters; default fused AdamW at 3e-4, no decay.
         scheduler: Makes a learning-rate schedule from the optimizer, stepped once a round.
         clip: Largest norm of the combined gradient, or None.
+        side_clip: Largest norm of each side's gradient before they are combined, or None; for strategies that
+            form both gradients.
         seed: Seed of everything random in training (dropout, noise), together with round and rank.
 
     Raises:
@@ -57,6 +59,7 @@ class UnlearningModule(EvaluatedModule):
         optimizer: OptimizerCallable | None = None,
         scheduler: SchedulerCallable | None = None,
         clip: float | None = None,
+        side_clip: float | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -72,15 +75,24 @@ class UnlearningModule(EvaluatedModule):
         self.optimizer = check_optimizer(optimizer or default_optimizer)
         self.scheduler = scheduler
         self.clip = clip
+        self.side_clip = side_clip
         self.seed = seed
         self.last_report: RoundReport | None = None
         self.skipped_rounds = 0
         # Neither the host nor the reference may become a submodule: the reference would be saved
         # with every checkpoint and follow train() and eval().
         self._outside: dict[str, Any] = {"host": LightningHost(self), "reference": None, "batch": None}
-        if clip is not None and not clip > 0:
+        for name, value in (("clip", clip), ("side_clip", side_clip)):
+            if value is not None and not value > 0:
+                raise ConfigurationError(
+                    f"`{name}` must be above 0, the largest gradient norm. Found {value}. Use {name}=1.0, or null "
+                    "for none."
+                )
+        if side_clip is not None and not self.strategy.by_side:
             raise ConfigurationError(
-                f"`clip` must be above 0, the largest gradient norm. Found {clip}. Use clip=1.0, or null for none."
+                "`side_clip` must come with a strategy that forms both sides' gradients. Found "
+                f"{type(self.strategy).__name__}, which backpropagates the weighted sum of the losses once. Use "
+                "`clip` for the combined gradient, or a strategy such as NGDiff."
             )
 
     @property
@@ -135,6 +147,8 @@ class UnlearningModule(EvaluatedModule):
         """Make one round."""
         reseed(self.seed, self.host.round, self.global_rank)
         self.host.remember_checkpoint()
+        if batch_idx == 0:
+            self.host.require_same_kind(batch)
         self._outside["batch"] = batch
         report = self.strategy.step(self.host, batch)
         self.last_report = report

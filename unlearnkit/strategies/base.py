@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from unlearnkit.batches import ForgetRetainBatch, Side
 from unlearnkit.errors import NonFiniteError
-from unlearnkit.gradients import Gram, Weights, combine_, gram_matrix
+from unlearnkit.gradients import Gram, Weights, combine_, gram_matrix, squared_norm
 from unlearnkit.host import Host
+from unlearnkit.sharding import local_part, scale_
 
 Losses = dict[Side, Tensor]
 """The round's losses by side, 0-d detached tensors (both are minimised)."""
@@ -45,10 +46,12 @@ class Strategy(nn.Module):
     Attributes:
         sides: The sides whose loss the strategy evaluates; a one-sided one leaves the other alone.
         normalized: Whether the direction's length is bounded whatever the gradients' lengths are.
+        by_side: Whether each side's gradient is formed by itself, so that it can be clipped by itself.
     """
 
     sides: ClassVar[tuple[Side, ...]] = ("retain", "forget")
     normalized: ClassVar[bool] = False
+    by_side: ClassVar[bool] = True
 
     def step(self, host: Host, batch: ForgetRetainBatch) -> RoundReport:
         """Make one round: evaluate, combine, move, count.
@@ -70,7 +73,13 @@ class Strategy(nn.Module):
 
 
 class LossStrategy(Strategy):
-    """Weights that need losses at most: ONE backward pass of the weighted sum."""
+    """Weights that need losses at most: ONE backward pass of the weighted sum.
+
+    With micro-batches it is one backward pass for each of them, and one gradient copy, because the weights
+    are known only after the last one.
+    """
+
+    by_side = False
 
     def weights(self, losses: Losses) -> Weights:
         """Return the factors of the two losses, computed from their detached values."""
@@ -78,16 +87,33 @@ class LossStrategy(Strategy):
 
     def update(self, host: Host, batch: ForgetRetainBatch) -> RoundReport:
         """Backpropagate the weighted sum of the two losses once and step."""
+        in_parts = any(isinstance(batch[side], (list, tuple)) for side in self.sides)
+        detached, weights, gradients = (self._by_side if in_parts else self._at_once)(host, batch)
+        skipped = verdict(host, detached, [squared_norm(gradients)])
+        if skipped is None:
+            host.apply(gradients)
+        return RoundReport(detached, weights=weights, skipped=skipped)
+
+    def _at_once(self, host: Host, batch: ForgetRetainBatch) -> tuple[Losses, Weights, list[Tensor]]:
         losses = {side: host.loss(side, batch) for side in self.sides}
         detached: Losses = {side: loss.detach() for side, loss in losses.items()}
         weights = self.weights(detached)
         factors: dict[Side, Tensor] = {"retain": weights.retain, "forget": weights.forget}
         total = torch.stack([factors[side].to(loss.dtype) * loss for side, loss in losses.items()]).sum()
-        gradients = host.backward(total)
-        skipped = verdict(host, detached, [gram_matrix(gradients, gradients).rr])
-        if skipped is None:
-            host.apply(gradients)
-        return RoundReport(detached, weights=weights, skipped=skipped)
+        return detached, weights, host.backward(total)
+
+    def _by_side(self, host: Host, batch: ForgetRetainBatch) -> tuple[Losses, Weights, list[Tensor]]:
+        found = {side: host.gradients(side, batch) for side in self.sides}
+        detached: Losses = {side: loss for side, (loss, _) in found.items()}
+        weights = self.weights(detached)
+        factors: dict[Side, Tensor] = {"retain": weights.retain, "forget": weights.forget}
+        for side, (_, gradient) in found.items():
+            scale_(gradient, factors[side])
+        first, *others = (gradient for _, gradient in found.values())
+        for other in others:
+            for into, part in zip(first, other, strict=True):
+                local_part(into).add_(local_part(part))
+        return detached, weights, first
 
 
 class GramStrategy(Strategy):

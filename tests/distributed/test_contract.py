@@ -1,0 +1,102 @@
+"""Two processes, each with its share of unequal batches, equal one process with all of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from tests.distributed.contract import CASES, KINDS, ROUNDS, run_one
+from tests.distributed.pool import Pool
+
+pytestmark = [pytest.mark.distributed, pytest.mark.filterwarnings("ignore::UserWarning")]
+
+MATRIX = [(host, name) for host in ("ddp", "ddp-views", "fsdp2") for name in CASES] + [
+    (host, f"{kind}-AdamW") for host in ("ddp-unused", "ddp-static") for kind in KINDS
+]
+TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-6}
+
+
+@pytest.fixture(scope="module")
+def ranks(pool: Pool) -> dict[str, list[dict[str, Any]]]:
+    """Run every case on every host, in one call for each host."""
+    hosts = dict.fromkeys(host for host, _ in MATRIX)
+    return {
+        host: pool("tests.distributed.contract:run_all_on_rank", host, [n for h, n in MATRIX if h == host])
+        for host in hosts
+    }
+
+
+@pytest.fixture(scope="module")
+def alone() -> dict[str, dict[str, Any]]:
+    """Run every case in this process."""
+    return {name: run_one(name) for name in CASES}
+
+
+@pytest.mark.parametrize(("host", "name"), MATRIX)
+def test_two_processes_equal_one(
+    ranks: dict[str, Any], alone: dict[str, dict[str, Any]], host: str, name: str
+) -> None:
+    one, bound = alone[name], TOLERANCE[CASES[name].dtype]
+    for found in (rank[name] for rank in ranks[host]):
+        for what in ("parameters", "moments", "buffers"):
+            for a, b in zip(found[what], one[what], strict=True):
+                torch.testing.assert_close(a, b, rtol=0, atol=bound)
+        assert found["losses"] == pytest.approx(one["losses"], rel=bound)
+        assert found["scale"] == pytest.approx(one["scale"], rel=1e-8)
+        assert found["rounds"] == found["steps"] == one["rounds"] == ROUNDS
+        assert found["skipped"] == one["skipped"]
+
+
+@pytest.mark.parametrize(("host", "name"), MATRIX)
+def test_replicas_do_not_drift_apart(ranks: dict[str, Any], host: str, name: str) -> None:
+    first, second = (rank[name] for rank in ranks[host])
+    for what in ("parameters", "moments", "buffers"):
+        assert all(torch.equal(a, b) for a, b in zip(first[what], second[what], strict=True))
+    assert {k: first[k] for k in ("scale", "losses", "rounds")} == {
+        k: second[k] for k in ("scale", "losses", "rounds")
+    }
+
+
+def test_cases_differ_where_they_should(alone: dict[str, dict[str, Any]]) -> None:
+    """A clip that never clips, a GeN that never moves or a side that is never held would prove nothing."""
+
+    def flat(name: str) -> torch.Tensor:
+        return torch.cat([p.flatten() for p in alone[name]["parameters"]])
+
+    for changed, plain in [
+        ("NGDiff-AdamW-clip", "NGDiff-AdamW"),
+        ("LossNorm-SGD-clip", "LossNorm-SGD"),
+        ("FixedWeights-AdamW-clip", "FixedWeights-AdamW"),
+        ("Alternating-SGD-side-clip", "Alternating-SGD"),
+        ("Reweighted-SGD", "NGDiff-SGD"),
+        ("NGDiff-AdamW-held", "NGDiff-AdamW"),
+        ("LossNorm-SGD-held", "LossNorm-SGD"),
+        ("NGDiff-AdamW-gen", "NGDiff-AdamW"),
+    ]:
+        assert (flat(changed) - flat(plain)).abs().max() > 1e-4, changed
+    assert alone["NGDiff-AdamW-gen"]["scale"] != 1.0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_micro_batches_equal_one_large_batch(alone: dict[str, dict[str, Any]], kind: str) -> None:
+    for a, b in zip(
+        alone[f"{kind}-AdamW-parts"]["parameters"], alone[f"{kind}-AdamW"]["parameters"], strict=True
+    ):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
+
+
+def test_micro_batches_under_a_static_graph_are_refused(pool: Pool) -> None:
+    """There DDP counts backward passes that do not reduce: replicas drift apart without a word."""
+    for message in pool(
+        "tests.distributed.contract:refusal_on_rank", "ddp-static", "NGDiff-AdamW-parts", False
+    ):
+        assert "`static_graph` of DDP must be off where a batch comes in micro-batches" in message
+
+
+def test_a_batch_on_one_rank_and_a_list_on_the_other_are_refused(pool: Pool) -> None:
+    """They would wait for each other for ever."""
+    for message in pool("tests.distributed.contract:refusal_on_rank", "ddp", "LossNorm-SGD", True):
+        assert "`batch` must be of one kind on all ranks" in message
+        assert "Found lists on 1 of 2 ranks." in message
