@@ -130,6 +130,20 @@ def test_weights_are_a_function_of_the_seed_alone_and_rounded_in_half_precision(
     assert not torch.equal(first["network.lm_head.weight"], other["network.lm_head.weight"])
 
 
+@pytest.mark.parametrize("name", [None, "llama-3.2-1b", "phi-1.5"])
+def test_half_precision_rounds_weights_and_not_positions(name, tmp_path):
+    """Rounded, the rotary frequencies of a model would differ from those of the same model loaded again."""
+    model = CausalLM(dtype="bfloat16") if name is None else narrow(name, dtype="bfloat16")
+    model.materialize(Tokens(23))
+    buffers = {key: value for key, value in model.named_buffers() if value.is_floating_point()}
+    assert {value.dtype for value in buffers.values()} == {torch.float32}
+    model.save(tmp_path / "model")
+    loaded = CausalLM(str(tmp_path / "model"), dtype="bfloat16")
+    data = batch(length=200)
+    assert torch.equal(loaded(data), model(data))
+    assert all(torch.equal(dict(loaded.named_buffers())[key], value) for key, value in buffers.items())
+
+
 @pytest.mark.parametrize("name", shape_names())
 def test_answers_are_those_of_one_prompt_at_a_time_without_a_cache(name):
     """The cache, batches of unequal prompts and the adapter change nothing, ALiBi and learned positions included."""

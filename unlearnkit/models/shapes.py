@@ -101,7 +101,10 @@ class Shape:
         # fit into memory.
         drawn = torch.float32 if published is None else dtype
         classes: Any = AutoModelForCausalLM
-        network: PreTrainedModel = classes.from_config(config, dtype=drawn).to(dtype)
+        network: PreTrainedModel = classes.from_config(config, dtype=drawn)
+        for parameter in network.parameters():
+            # Not `network.to(dtype)`, which would round the rotary frequencies too.
+            parameter.data = parameter.data.to(dtype)
         return network
 
 
