@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -15,8 +14,11 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from unlearnkit.batches import ForgetRetainBatch, Side
 from unlearnkit.errors import ConfigurationError
 from unlearnkit.models.generation import eval_mode
+from unlearnkit.modules.cached_reference import ask_ahead, require_known_batches
 from unlearnkit.modules.evaluated import EvaluatedModule
 from unlearnkit.modules.lightning_host import LightningHost, reseed
+from unlearnkit.modules.reference import TargetReference, require_same_target
+from unlearnkit.modules.sharded import shard
 from unlearnkit.objectives import NLL, AscentNLL, Objective
 from unlearnkit.strategies import NON_FINITE, NGDiff, RoundReport, Strategy
 from unlearnkit.strategies.base import require_finite
@@ -44,6 +46,8 @@ class UnlearningModule(EvaluatedModule):
         side_clip: Largest norm of each side's gradient before they are combined, or None; for strategies that
             form both gradients.
         seed: Seed of everything random in training (dropout, noise), together with round and rank.
+        cache_reference: Ask the reference model about all rounds before the first one and drop it, instead of
+            keeping it beside the model; the same bits. For objectives that need its log-probabilities alone.
 
     Raises:
         ConfigurationError: The optimizer's arguments break its rules (negative learning rate ...), or
@@ -61,6 +65,7 @@ class UnlearningModule(EvaluatedModule):
         clip: float | None = None,
         side_clip: float | None = None,
         seed: int = 0,
+        cache_reference: bool = False,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -77,11 +82,13 @@ class UnlearningModule(EvaluatedModule):
         self.clip = clip
         self.side_clip = side_clip
         self.seed = seed
+        self.cache_reference = cache_reference
         self.last_report: RoundReport | None = None
         self.skipped_rounds = 0
         # Neither the host nor the reference may become a submodule: the reference would be saved
         # with every checkpoint and follow train() and eval().
         self._outside: dict[str, Any] = {"host": LightningHost(self), "reference": None, "batch": None}
+        self._outside |= {"fingerprint": None, "random": False}
         for name, value in (("clip", clip), ("side_clip", side_clip)):
             if value is not None and not value > 0:
                 raise ConfigurationError(
@@ -108,7 +115,7 @@ class UnlearningModule(EvaluatedModule):
         return found
 
     def reference(self) -> Any:
-        """Return the frozen target, in eval mode, on this module's device."""
+        """Return the frozen target, in eval mode, on this module's device; or what was kept of its answers."""
         if self._outside["reference"] is None:
             raise ConfigurationError(
                 "`reference` must be there before the first round. Found None. "
@@ -116,24 +123,32 @@ class UnlearningModule(EvaluatedModule):
             )
         return self._outside["reference"]
 
+    @property
+    def _compared_sides(self) -> list[Side]:
+        """The sides whose objective compares with the reference."""
+        return [side for side in self.strategy.sides if self.objective(side).needs_reference]
+
     def setup(self, stage: str) -> None:
         """Build the network where it waits for the vocabulary, and the reference before any restore."""
         waiting = getattr(self.model, "built", True) is False
         super().setup(stage)
-        if waiting and stage == "fit" and not getattr(self.trainer, "ckpt_path", None):
-            log.warning(
-                "The model to unlearn from was just built from scratch with random weights: it has nothing to "
-                "forget. Make a target first (`unlearnkit fit --config tofu/finetune.yaml`, then `unlearnkit "
-                "export`) and name its folder: --model.model.name=FOLDER."
-            )
-        needed = any(self.objective(side).needs_reference for side in self.strategy.sides)
-        if stage == "fit" and needed and self._outside["reference"] is None:
-            self._outside["reference"] = copy.deepcopy(self.model).requires_grad_(False).eval()
+        self._outside["random"] = waiting
+        if stage == "fit" and self._compared_sides:
+            if self.cache_reference:
+                require_known_batches(self.trainer)
+            if self._outside["reference"] is None:
+                target = TargetReference.of(self.model)
+                self._outside |= {"reference": target.model, "fingerprint": target.fingerprint}
 
     def on_fit_start(self) -> None:
-        """Move the reference to the device of the model."""
-        if self._outside["reference"] is not None:
-            self._outside["reference"].to(self.device)
+        """Give the reference the shards, the precision and the device of the model."""
+        reference = self._outside["reference"]
+        if not isinstance(reference, nn.Module):
+            return
+        if self.device_mesh is not None:
+            shard(reference, self.device_mesh["data_parallel"])
+        reference = self.trainer.precision_plugin.convert_module(reference)
+        self._outside["reference"] = reference.to(self.device)
 
     def on_fit_end(self) -> None:
         """Let go of the last batch."""
@@ -142,6 +157,14 @@ class UnlearningModule(EvaluatedModule):
     def on_train_start(self) -> None:
         """Set train mode explicitly: ``from_pretrained`` returns eval mode, and ``fit`` leaves it so."""
         self.model.train()
+        if self._outside["random"] and self.host.round == 0:
+            log.warning(
+                "The model to unlearn from was just built from scratch with random weights: it has nothing to "
+                "forget. Make a target first (`unlearnkit fit --config tofu/finetune.yaml`, then `unlearnkit "
+                "export`) and name its folder: --model.model.name=FOLDER."
+            )
+        if self.cache_reference and self._compared_sides:
+            self._outside["reference"] = ask_ahead(self.trainer, self.reference(), self._compared_sides)
 
     def training_step(self, batch: ForgetRetainBatch, batch_idx: int) -> None:
         """Make one round."""
@@ -222,7 +245,7 @@ class UnlearningModule(EvaluatedModule):
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the number of skipped rounds, and refuse to write a model whose loss has diverged.
+        """Keep what a resume needs, and refuse to write a model whose loss has diverged.
 
         The round's own losses are those before its step; without this look the step that ruins the
         model would be written over the last good checkpoint, one round before anybody notices.
@@ -234,11 +257,23 @@ class UnlearningModule(EvaluatedModule):
             for side in self.strategy.sides:
                 total, count = self.loss_on(side, self._outside["batch"][side])
                 require_finite(float(total / count.clamp_min(1e-12)), side, self.host)
-        checkpoint["unlearnkit"] = {"format": 1, "skipped_rounds": self.skipped_rounds}
+        checkpoint["unlearnkit"] = {
+            "format": 1,
+            "skipped_rounds": self.skipped_rounds,
+            "reference": self._outside["fingerprint"],
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the number of skipped rounds."""
-        self.skipped_rounds = int(checkpoint.get("unlearnkit", {}).get("skipped_rounds", 0))
+        """Restore the number of skipped rounds; refuse another target than the one the run compared with.
+
+        Raises:
+            MismatchError: The rebuilt reference is not the one of the checkpoint's run.
+        """
+        saved = checkpoint.get("unlearnkit", {})
+        self.skipped_rounds = int(saved.get("skipped_rounds", 0))
+        own, theirs = self._outside["fingerprint"], saved.get("reference")
+        if own is not None and theirs is not None:
+            require_same_target(own, theirs)
 
 
 def default_optimizer(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
