@@ -202,13 +202,13 @@ class HostContract:
         """A finite loss with a NaN gradient moves nothing, counts, and training goes on."""
         batches = double_batches()
         batches[2]["forget"]["inputs"][0, 0] = 0.0
-        case = Case(NGDiff(), batches=batches, model=_Kinked())
+        case = Case(NGDiff(), batches=batches, model=Kinked())
         outcome = self.run(case)
         assert [report.skipped for report in outcome.reports] == [
             "non-finite gradient" if r == 2 else None for r in range(ROUNDS)
         ]
         kept = batches[:2] + batches[3:]
-        without = self.run(Case(NGDiff(), batches=kept, model=_Kinked()))
+        without = self.run(Case(NGDiff(), batches=kept, model=Kinked()))
         _assert_close(outcome.parameters, without.parameters, "a skipped round")
 
 
@@ -255,12 +255,12 @@ class _Untouchable:
         raise AssertionError(f"the batch of the other side was used ({key!r})")
 
 
-class _Kinked(ToyClassifier):
+class Kinked(ToyClassifier):
     """Add ``sqrt(x_0**2 + w**2)`` where ``x_0 = 0``: at w = 0 finite, with a gradient of 0/0 in w."""
 
-    def __init__(self) -> None:
-        super().__init__(seed=3, dtype=torch.float64)
-        self.w = nn.Parameter(torch.zeros((), dtype=torch.float64))
+    def __init__(self, dtype: torch.dtype = torch.float64) -> None:
+        super().__init__(seed=3, dtype=dtype)
+        self.w = nn.Parameter(torch.zeros(1, dtype=dtype))
 
     def losses(self, batch: LabelledBatch) -> Tensor:
         """Return the losses, [batch]; where ``x_0`` is exactly 0 their gradient is NaN."""
