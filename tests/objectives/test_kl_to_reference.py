@@ -61,3 +61,20 @@ def test_without_a_reference_it_says_how_to_give_one():
 
 def test_role():
     assert (KLToReference.role, KLToReference.needs_reference) == ("retain", True)
+
+
+def test_the_policy_answers_before_the_reference():
+    """Under FSDP2 with LoRA both are one sharded model, whose first forward must be the policy's."""
+    calls = []
+
+    class Named(ToyClassifier):
+        def __init__(self, name):
+            super().__init__()
+            self.name = name
+
+        def units(self, batch):
+            calls.append(self.name)
+            return super().units(batch)
+
+    KLToReference()(Named("policy"), toy_batch(3), lambda: Named("reference"))
+    assert calls == ["policy", "reference"]

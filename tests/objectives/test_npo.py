@@ -86,3 +86,20 @@ def test_without_a_reference_it_says_how_to_give_one():
 
 def test_role():
     assert (NPO.role, NPO.needs_reference) == ("forget", True)
+
+
+def test_the_policy_answers_before_the_reference():
+    """Under FSDP2 with LoRA both are one sharded model, whose first forward must be the policy's."""
+    calls = []
+
+    class Named(ToyClassifier):
+        def __init__(self, name):
+            super().__init__()
+            self.name = name
+
+        def losses(self, batch):
+            calls.append(self.name)
+            return super().losses(batch)
+
+    NPO()(Named("policy"), toy_batch(3), lambda: Named("reference"))
+    assert calls == ["policy", "reference"]

@@ -26,9 +26,11 @@ class KLToReference(Objective):
 
     def forward(self, model: UnlearnableModel, batch: Any, reference: Reference | None = None) -> PerSample:
         """Return each sample's summed KL divergence [batch], nats, and its number of units [batch]."""
-        with torch.no_grad():
-            reference_logits, _, _ = require_reference(reference, self).units(batch)
+        target = require_reference(reference, self)
+        # The policy first: under FSDP2 a reference that is the same model without its adapter may not be.
         logits, _, mask = model.units(batch)
+        with torch.no_grad():
+            reference_logits, _, _ = target.units(batch)
         log_p, log_ref = logits.log_softmax(-1), reference_logits.log_softmax(-1)
         divergence = (log_ref.exp() * (log_ref - log_p)).sum(-1)
         return PerSample((divergence * mask).sum(-1), mask.sum(-1))

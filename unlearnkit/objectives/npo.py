@@ -46,8 +46,10 @@ class NPO(Objective):
 
     def forward(self, model: UnlearnableModel, batch: Any, reference: Reference | None = None) -> PerSample:
         """Return each sequence's loss [batch] and ones [batch]."""
-        with torch.no_grad():
-            reference_nll = require_reference(reference, self).losses(batch)
+        target = require_reference(reference, self)
+        # The policy first: under FSDP2 a reference that is the same model without its adapter may not be.
         nll = model.losses(batch)
+        with torch.no_grad():
+            reference_nll = target.losses(batch)
         sums = -(2.0 / self.beta) * logsigmoid(self.beta * (nll - reference_nll))
         return PerSample(sums, torch.ones_like(sums))
