@@ -194,7 +194,7 @@ def test_resuming_at_any_round_sees_what_an_unbroken_run_sees(
     for done in range(1, total):
         rest = Recorder(**module)
         trainer(tmp_path, max_epochs=3, **run).fit(
-            rest, Numbers(**data), ckpt_path=tmp_path / f"{done}.ckpt", weights_only=False
+            rest, Numbers(**data), ckpt_path=tmp_path / f"{done}.ckpt", weights_only=True
         )
         assert rest.seen == whole.seen[done:], f"after {done} rounds"
 

@@ -143,7 +143,7 @@ def test_reference_after_a_resume_is_the_target_and_not_the_checkpoint(tmp_path)
             seen.append((flat(module.model), flat(module.reference())))
 
     path = tmp_path / "step=2.ckpt"
-    quiet(callbacks=[Look()], max_steps=3).fit(resumed, loader(pairs(3)), ckpt_path=path, weights_only=False)
+    quiet(callbacks=[Look()], max_steps=3).fit(resumed, loader(pairs(3)), ckpt_path=path, weights_only=True)
     assert not torch.equal(seen[0][0], flat(target))
     assert torch.equal(seen[0][1], flat(target))
 
@@ -278,7 +278,7 @@ def test_divergence_names_side_round_and_checkpoint_and_leaves_it_whole(tmp_path
     assert f"The last good checkpoint is kept: {kept}." in str(error.value)
     assert "max_steps" in str(error.value)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["step=1.ckpt", "step=2.ckpt", "step=3.ckpt"]
-    saved = torch.load(kept, weights_only=False)
+    saved = torch.load(kept, weights_only=True)
     assert saved["global_step"] == 3
     weights = torch.cat(
         [saved["state_dict"][f"model.{n}"].flatten() for n, _ in module.model.named_parameters()]
@@ -313,7 +313,7 @@ def test_skipped_rounds_survive_a_resume(tmp_path):
     assert module.skipped_rounds == 1
     again = UnlearningModule(ToyClassifier(), optimizer=sgd)
     quiet(max_steps=4).fit(
-        again, loader([batches[3]] * 4), ckpt_path=tmp_path / "step=3.ckpt", weights_only=False
+        again, loader([batches[3]] * 4), ckpt_path=tmp_path / "step=3.ckpt", weights_only=True
     )
     assert again.skipped_rounds == 2
     assert again.trainer.global_step == 4
