@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from unlearnkit.datamodules import TOFU
     from unlearnkit.evaluators import TOFUEvaluator
     from unlearnkit.host import PlainHost
-    from unlearnkit.models import CausalLM
+    from unlearnkit.models import CausalLM, LoRA
     from unlearnkit.modules import FinetuningModule, UnlearningModule
     from unlearnkit.objectives import NLL, NPO, AscentNLL, KLToReference
     from unlearnkit.strategies import FixedWeights, ForgetOnly, LossNorm, NGDiff, RetainOnly
@@ -31,6 +31,7 @@ _HOMES = {
     "ForgetOnly": "unlearnkit.strategies",
     "GeN": "unlearnkit.callbacks",
     "KLToReference": "unlearnkit.objectives",
+    "LoRA": "unlearnkit.models",
     "LossNorm": "unlearnkit.strategies",
     "NGDiff": "unlearnkit.strategies",
     "NLL": "unlearnkit.objectives",
@@ -55,6 +56,7 @@ __all__ = [
     "ForgetOnly",
     "GeN",
     "KLToReference",
+    "LoRA",
     "LossNorm",
     "NGDiff",
     "PlainHost",
