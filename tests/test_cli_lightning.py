@@ -105,6 +105,17 @@ def test_a_trainer_setting_changes_where_a_run_happens_and_nothing_else(
     assert config == alone
 
 
+@pytest.mark.parametrize("setting", ["eight_gpus", "two_nodes"])
+def test_a_trainer_setting_for_many_gpus_builds_on_processors(here, setting):
+    """The strategy, the number of processes and the precision are those asked for, on another accelerator."""
+    names = [str(CONFIGS / "tofu" / "ngdiff.yaml"), str(CONFIGS / "trainer" / f"{setting}.yaml")]
+    stacked = [f"--config={name}" for name in names]
+    trainer = Parsed(["fit", *stacked, *TINY], "x").trainer
+    assert type(trainer.strategy).__name__ == "FSDP2"
+    assert (trainer.num_devices, trainer.precision) == (8, "bf16-mixed")
+    assert trainer.num_nodes == {"eight_gpus": 1, "two_nodes": 2}[setting]
+
+
 def test_an_adapter_and_a_shape_are_options(here, capsys):
     """A fit of a narrowed Llama with LoRA leaves a folder that exports to plain transformers."""
     options = [
