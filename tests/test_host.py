@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import torch
 from torch import nn
@@ -11,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from unlearnkit.errors import ConfigurationError, NonFiniteError
 from unlearnkit.host import PlainHost, objective_loss, scaled_learning_rate, take_gradients
 from unlearnkit.objectives import NLL, AscentNLL, Objective, PerSample
-from unlearnkit.strategies import NGDiff, RetainOnly
+from unlearnkit.strategies import FixedWeights, NGDiff, RetainOnly, RoundReport, Strategy
 from unlearnkit.testing.host_contract import STRATEGIES, Case, HostContract, Outcome
 from unlearnkit.testing.toys import ToyClassifier, toy_batch, toy_pair
 
@@ -225,3 +227,82 @@ class TestObjectiveLoss:
         objective_loss(Long(), ToyClassifier(), batch, "retain", None, lambda v: (seen.append(v), v)[1])
         assert seen[0].dtype == torch.float64
         assert seen[0][1].item() == 1001
+
+
+class Saved:
+    """A tensor that a graph keeps for its backward pass."""
+
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+
+def test_one_micro_batch_s_graph_is_in_memory_at_a_time():
+    """What the graph of a micro-batch keeps is freed when the next one is evaluated."""
+    alive, at_once = weakref.WeakSet(), []
+
+    def pack(tensor):
+        saved = Saved(tensor)
+        alive.add(saved)
+        return saved
+
+    class Watched(NLL):
+        def forward(self, model, batch, reference=None):
+            at_once.append(len(alive))
+            return super().forward(model, batch, reference)
+
+    model = ToyClassifier(seed=0)
+    host = PlainHost(
+        model, forget=None, retain=Watched(), optimizer=torch.optim.SGD(model.parameters(), lr=0.1)
+    )
+    batch = {"forget": None, "retain": [toy_batch(3, seed=i) for i in range(4)]}
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved.tensor):
+        for strategy in (NGDiffOnRetain(), RetainOnly()):
+            strategy.step(host, batch)
+        host.loss("retain", batch)
+    assert at_once[:8] == [0] * 8
+    assert sorted(at_once[8:]) == at_once[8:]
+    assert at_once[-1] > 0  # a loss that is still to be backpropagated does keep them
+
+
+class NGDiffOnRetain(Strategy):
+    """Ask for the retain gradients alone."""
+
+    def update(self, host, batch):
+        loss, gradients = host.gradients("retain", batch)
+        host.apply(gradients)
+        return RoundReport({"retain": loss})
+
+
+def test_a_held_side_is_measured_and_moves_nothing():
+    batch = toy_pair(seed=1)
+    held, alone = ToyClassifier(seed=0), ToyClassifier(seed=0)
+    host = PlainHost(
+        held, forget=AscentNLL(), retain=NLL(), optimizer=torch.optim.SGD(held.parameters(), lr=0.1)
+    )
+    host.held.add("forget")
+    report = FixedWeights(c=0.5).step(host, batch)
+    assert report.losses["forget"].item() == pytest.approx(-alone.losses(batch["forget"]).mean().item())
+    plain = PlainHost(
+        alone, forget=None, retain=NLL(), optimizer=torch.optim.SGD(alone.parameters(), lr=0.05)
+    )
+    RetainOnly().step(plain, batch)
+    for a, b in zip(held.parameters(), alone.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_a_penalty_counts_once_however_many_micro_batches_there_are():
+    class Decayed(NLL):
+        def penalty(self, model):
+            return sum(p.square().sum() for p in model.parameters())
+
+    batch = toy_batch(6, seed=2, dtype=torch.float64)
+    parts = [{k: v[rows] for k, v in batch.items()} for rows in (slice(0, 1), slice(1, 4), slice(4, None))]
+    found = []
+    for retain in (batch, parts):
+        model = ToyClassifier(seed=0, dtype=torch.float64)
+        sgd = torch.optim.SGD(model.parameters(), lr=0.1)
+        host = PlainHost(model, forget=None, retain=Decayed(), optimizer=sgd)
+        found.append(host.gradients("retain", {"forget": None, "retain": retain}))
+    assert found[0][0].item() == pytest.approx(found[1][0].item(), rel=1e-12)
+    for a, b in zip(found[0][1], found[1][1], strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch.distributed
@@ -41,6 +43,9 @@ class ForgetRetainDataModule(LightningDataModule):
         epoch_length: Rounds in an epoch: one pass over ``forget``, over ``retain``, or a number. A single
             stream is passed once unless this is a number.
         train_on: ``full``, ``retain`` or ``pair``.
+        micro_batch_size: Hand each side of a round over as a list of micro-batches of about this many samples a
+            process, so that one of them at a time is in memory; None hands over whole batches. All processes get
+            the same number, so one of a larger share may hold a sample more.
         bucket: When training on one stream, sort samples by length within windows of this many batches.
         num_workers: Worker processes of each loader.
         seed: Seed of every draw.
@@ -60,6 +65,7 @@ class ForgetRetainDataModule(LightningDataModule):
         train_batch_size: int = 32,
         epoch_length: EpochLength = "forget",
         train_on: TrainOn = "pair",
+        micro_batch_size: int | None = None,
         bucket: int = 0,
         num_workers: int = 0,
         seed: int = 0,
@@ -70,6 +76,8 @@ class ForgetRetainDataModule(LightningDataModule):
             "retain_batch_size": retain_batch_size,
             "train_batch_size": train_batch_size,
         }
+        if micro_batch_size is not None:
+            numbers["micro_batch_size"] = micro_batch_size
         if isinstance(epoch_length, int):
             numbers["epoch_length"] = epoch_length
         elif epoch_length not in SIDES:
@@ -93,6 +101,7 @@ class ForgetRetainDataModule(LightningDataModule):
         }
         self.epoch_length: EpochLength = epoch_length
         self.train_on: TrainOn = train_on
+        self.micro_batch_size = micro_batch_size
         self.bucket = bucket
         self.num_workers = num_workers
         self.seed = seed
@@ -171,7 +180,17 @@ class ForgetRetainDataModule(LightningDataModule):
         key = (part, stream, len(samples))
         if key not in self._samplers:  # kept, because a sampler remembers the cycle it is in
             self._samplers[key] = self.sampler(part, stream)
-        return self.collate([samples[i] for i in self._samplers[key].batch(round_, *self._place())])
+        return self._collate(part, [samples[i] for i in self._samplers[key].batch(round_, *self._place())])
+
+    def _collate(self, part: Part, samples: list[Any]) -> Any:
+        """Make a batch, or the micro-batches of one side: as many on every rank, sizes as equal as can be."""
+        if self.micro_batch_size is None or part == "train":
+            return self.collate(samples)
+        size, world = self.batch_sizes[part], self._place()[1]
+        # No rank has fewer samples than size // world, and none may get an empty micro-batch.
+        number = min(math.ceil(math.ceil(size / world) / self.micro_batch_size), size // world)
+        borders = [len(samples) * i // number for i in range(number + 1)]
+        return [self.collate(samples[low:high]) for low, high in pairwise(borders)]
 
     def _rounds_done(self) -> int:
         # Batches done, not `global_step`: it counts optimizer steps, which accumulation makes fewer.
@@ -191,7 +210,8 @@ class ForgetRetainDataModule(LightningDataModule):
     # ------------------------------------------------------------------------------- loaders
 
     def _loader(self, part: Part) -> RoundLoader:
-        return RoundLoader(self.samples(part), self.sampler(part), self.collate, self.num_workers)
+        collate = partial(self._collate, part)
+        return RoundLoader(self.samples(part), self.sampler(part), collate, self.num_workers)
 
     def train_dataloader(self) -> Any:
         """Return one loader, or (``pair``) the two loaders in lock-step."""

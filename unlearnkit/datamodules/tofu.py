@@ -48,6 +48,7 @@ class TOFU(ForgetRetainDataModule):
             what pretraining would have taught; unlearning never sees them. None does so when the tokenizer is
             trained from scratch.
         evaluation_rows: Retain pairs to evaluate at most; None evaluates all that have perturbed answers.
+        micro_batch_size: Pairs of one side that go through the model at a time, on each process; None takes all.
         bucket: When training on one stream, sort pairs by length within windows of this many batches. It saves
             padding, but batches of short answers then weigh as much as batches of long ones; 0 does not sort.
         num_workers: Worker processes of each loader.
@@ -80,6 +81,7 @@ class TOFU(ForgetRetainDataModule):
         train_on: TrainOn = "pair",
         knowledge: bool | None = None,
         evaluation_rows: int | None = None,
+        micro_batch_size: int | None = None,
         bucket: int = 0,
         num_workers: int = 0,
         seed: int = 0,
@@ -90,6 +92,7 @@ class TOFU(ForgetRetainDataModule):
             train_batch_size=train_batch_size,
             epoch_length=epoch_length,
             train_on=train_on,
+            micro_batch_size=micro_batch_size,
             bucket=bucket,
             num_workers=num_workers,
             seed=seed,
