@@ -1,4 +1,4 @@
-"""Whole checkpoints only: a truncated or damaged one is refused by name, before anything of it is read.
+"""Checkpoints as they are read: a truncated or damaged one is refused by name, before anything of it is taken.
 
 ``torch.load`` tells of a truncated file with the words of its zip reader, and does not look at the check sums
 at all: a flipped byte becomes a weight.
@@ -16,7 +16,7 @@ import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
 
-from unlearnkit.errors import ArtifactError
+from unlearnkit.errors import ArtifactError, ConfigurationError
 
 META = "meta.pt"
 """What Lightning writes last into the folder of a distributed checkpoint; without it a save was cut short."""
@@ -71,6 +71,34 @@ def refuse_damaged(trainer: Trainer) -> None:
         return load(checkpoint_path, *args, **kwargs)
 
     strategy.load_checkpoint = checked
+
+
+def refuse_timed(trainer: Trainer) -> None:
+    """Refuse a checkpoint every so many minutes, which Lightning leaves out in manual optimization.
+
+    Raises:
+        ConfigurationError: A ModelCheckpoint has ``train_time_interval``.
+    """
+    for callback in trainer.checkpoint_callbacks:
+        interval = getattr(callback, "_train_time_interval", None)
+        if interval is not None:
+            raise ConfigurationError(
+                "`train_time_interval` of ModelCheckpoint must be unset: in manual optimization Lightning never writes "
+                f"such a checkpoint. Found {interval}. Use every_n_train_steps, which counts rounds."
+            )
+
+
+def open_next_epoch(trainer: Trainer) -> None:
+    """Have an epoch counted that begins with a resume, for ``on_train_start``.
+
+    Resumed from the last batch of an epoch, Lightning 2.6 closes that epoch and then takes the next one for its
+    continuation, which it does not count: a second resume would train that one from its start again, and a
+    run of ``max_epochs=3`` be longer by as many batches.
+    """
+    loop = trainer.fit_loop
+    done = loop.epoch_progress.total
+    if loop.restarted_mid_epoch and done.processed == done.started:
+        loop.reset_restart_stage()
 
 
 def read_weights(path: str | Path, argument: str = "ckpt_path") -> dict[str, Tensor]:

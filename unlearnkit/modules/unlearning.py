@@ -15,6 +15,7 @@ from unlearnkit.batches import ForgetRetainBatch, Side
 from unlearnkit.errors import ConfigurationError
 from unlearnkit.models.generation import eval_mode
 from unlearnkit.modules.cached_reference import ask_ahead, require_known_batches
+from unlearnkit.modules.checkpoints import open_next_epoch, refuse_timed
 from unlearnkit.modules.evaluated import EvaluatedModule
 from unlearnkit.modules.lightning_host import LightningHost, reseed
 from unlearnkit.modules.reference import TargetReference, require_same_target
@@ -142,6 +143,7 @@ class UnlearningModule(EvaluatedModule):
 
     def on_fit_start(self) -> None:
         """Give the reference the shards, the precision and the device of the model."""
+        refuse_timed(self.trainer)
         reference = self._outside["reference"]
         if not isinstance(reference, nn.Module):
             return
@@ -157,6 +159,7 @@ class UnlearningModule(EvaluatedModule):
     def on_train_start(self) -> None:
         """Set train mode explicitly: ``from_pretrained`` returns eval mode, and ``fit`` leaves it so."""
         self.model.train()
+        open_next_epoch(self.trainer)
         if self._outside["random"] and self.host.round == 0:
             log.warning(
                 "The model to unlearn from was just built from scratch with random weights: it has nothing to "
