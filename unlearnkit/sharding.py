@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 
 
@@ -35,6 +37,35 @@ def scale_(tensors: list[Tensor], factor: Tensor) -> None:
         by_type.setdefault(tensor.dtype, []).append(local_part(tensor))
     for dtype, parts in by_type.items():
         torch._foreach_mul_(parts, factor.to(dtype))
+
+
+_GATHERED: WeakKeyDictionary[nn.Module, torch.dtype] = WeakKeyDictionary()
+
+
+def shard_module(module: nn.Module, mesh: DeviceMesh, gather: torch.dtype | None = None) -> None:
+    """Shard the parameters of a module that no inner module has sharded yet, in place.
+
+    Args:
+        module: Whole and equal on every rank.
+        mesh: One-dimensional mesh of the ranks.
+        gather: Type in which the module computes with gathered parameters, or None for their own. Gradients are
+            reduced in fp32 all the same, and the shards, which the optimizer moves, keep their type.
+    """
+    if gather is None:
+        fully_shard(module, mesh=mesh)
+        return
+    policy = MixedPrecisionPolicy(param_dtype=gather, reduce_dtype=torch.float32)
+    fully_shard(module, mesh=mesh, mp_policy=policy)
+    _GATHERED[module] = gather
+
+
+def gathered_type(model: nn.Module) -> torch.dtype | None:
+    """Return the type in which a sharded model's parameters are gathered, or None where it is their own.
+
+    >>> gathered_type(nn.Linear(2, 2)) is None
+    True
+    """
+    return next((_GATHERED[module] for module in model.modules() if module in _GATHERED), None)
 
 
 def sharded_modules(model: nn.Module) -> list[FSDPModule]:

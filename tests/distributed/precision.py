@@ -12,7 +12,9 @@ from lightning.pytorch.plugins import MixedPrecision
 
 from tests.distributed.contract import HOSTS, OPTIMIZERS, gathered, share, whole_batches
 from tests.modules.tiny import loader, quiet
+from unlearnkit.callbacks import GeN
 from unlearnkit.modules import UnlearningModule
+from unlearnkit.sharding import gathered_type
 from unlearnkit.testing.host_contract import STRATEGIES, Kinked
 from unlearnkit.testing.stub_strategies import AlternatingStub
 from unlearnkit.testing.toys import ToyClassifier
@@ -51,7 +53,7 @@ class Note(Callback):
 
 
 def train(
-    precision: str | None, kind: str, broken: bool, rank: int | None, **settings: Any
+    precision: str | None, kind: str, broken: bool, rank: int | None, gen: bool = False, **settings: Any
 ) -> dict[str, Any]:
     """Train and return what must be equal on every rank."""
     warnings.simplefilter("ignore")
@@ -65,7 +67,10 @@ def train(
     start = torch.cat([p.detach().flatten() for p in model.parameters()])
     note = Note()
     trainer = quiet(
-        use_distributed_sampler=False, plugins=[found] if found else [], callbacks=[note], **settings
+        use_distributed_sampler=False,
+        plugins=[found] if found else [],
+        callbacks=[note, *([GeN(every=2)] if gen else [])],
+        **settings,
     )
     trainer.fit(module, loader(batches(rank, broken)))
     end = torch.cat([gathered(p).flatten() for p in module.host.parameters])
@@ -75,11 +80,15 @@ def train(
         "skipped": note.skipped,
         "count": module.skipped_rounds,
         "rounds": module.host.round,
+        "lr_scale": module.host.lr_scale,
+        "gathered": gathered_type(module.model),
         "scale": None if scaler is None else scaler.get_scale(),
     }
 
 
-def run_on_rank(host: str, precision: str | None, kind: str, broken: bool) -> dict[str, Any]:
+def run_on_rank(
+    host: str, precision: str | None, kind: str, broken: bool, gen: bool = False
+) -> dict[str, Any]:
     """Run on this rank's share."""
     rank = int(os.environ["RANK"])
-    return train(precision, kind, broken, rank, devices=2, strategy=HOSTS[host]())
+    return train(precision, kind, broken, rank, gen, devices=2, strategy=HOSTS[host]())

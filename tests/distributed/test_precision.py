@@ -41,3 +41,17 @@ def test_a_broken_gradient_on_one_rank_is_skipped_on_both(
     assert torch.equal(first["moved"], second["moved"])
     whole = train(precision, strategy, True, None)
     assert (first["moved"] - whole["moved"]).norm() <= 0.03 * whole["moved"].norm()
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
+@pytest.mark.parametrize("host", ["ddp", "fsdp2"])
+def test_gen_probes_under_mixed_precision(pool: Pool, host: str, precision: str) -> None:
+    """Its forward passes run outside autocast; the ranks agree on the scale."""
+    first, second = pool(RUN, host, precision, "NGDiff", False, True)
+    assert torch.equal(first["moved"], second["moved"])
+    assert first["lr_scale"] == second["lr_scale"] > 0
+    # Whole bf16 copies of each layer's weight would wait for the backward pass on every rank.
+    bf16 = host == "fsdp2" and precision == "bf16-mixed"
+    assert first["gathered"] == (torch.bfloat16 if bf16 else None)
+    if not bf16:  # there the loss is computed in bf16, and small changes of it drown in rounding
+        assert first["lr_scale"] != 1.0

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from unlearnkit.errors import ConfigurationError
 from unlearnkit.gradients.gram import CPU_BLOCK, DEVICE_BLOCK, HALF
-from unlearnkit.sharding import local_part, replicas, reshard, sharded_modules
+from unlearnkit.sharding import gathered_type, local_part, replicas, reshard, sharded_modules
 
 
 class Displacement:
@@ -46,6 +46,7 @@ class Displacement:
 
     def __init__(self, model: nn.Module, rank_sum: Callable[[Tensor], Tensor] | None = None) -> None:
         self._sharded = sharded_modules(model)
+        self._computed_in = gathered_type(model)
         self._rank_sum = rank_sum
         self._settle()
         self._parameters = [p for p in model.parameters() if p.requires_grad]
@@ -83,8 +84,9 @@ class Displacement:
 
     @property
     def lowest_precision(self) -> torch.dtype:
-        """The coarsest type among the parameters, which bounds how fine a loss can be."""
-        return max((part.dtype for part in self._before), key=lambda dtype: torch.finfo(dtype).eps)
+        """The coarsest type that parameters have or are gathered in, which bounds how fine a loss can be."""
+        types = {part.dtype for part in self._before} | ({self._computed_in} if self._computed_in else set())
+        return max(types, key=lambda dtype: torch.finfo(dtype).eps)
 
     def _measured_norm(self) -> float:
         squares: dict[bool, list[Tensor]] = {True: [], False: []}

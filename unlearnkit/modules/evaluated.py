@@ -32,7 +32,7 @@ class EvaluatedModule(LightningModule):
         """Shard the model where the trainer's strategy is FSDP2; called once for each entry point of the trainer."""
         require_sharding(self.trainer.strategy)
         if self.device_mesh is not None:
-            shard(self.model, self.device_mesh["data_parallel"])
+            shard(self.model, self.device_mesh["data_parallel"], str(self.trainer.precision))
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log the mean negative log-likelihood of one evaluation set."""

@@ -7,19 +7,20 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch.strategies import ModelParallelStrategy, StrategyRegistry
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+from torch.distributed.fsdp import register_fsdp_forward_method
 
 from unlearnkit.errors import ConfigurationError
-from unlearnkit.sharding import sharded_modules
+from unlearnkit.sharding import shard_module, sharded_modules
 
 FORWARD_METHODS = ("losses", "units", "token_losses", "score_ids", "generate_ids", "predictions")
 """Methods of the model protocol that use parameters: FSDP2 gathers them for ``__call__`` only, unless told."""
 
 
-def shard(model: nn.Module, mesh: DeviceMesh) -> None:
+def shard(model: nn.Module, mesh: DeviceMesh, precision: str = "32-true") -> None:
     """Shard a model's parameters over the ranks of a mesh, in place; a sharded one stays as it is.
 
     The units gathered together are those of ``model.shard_units()`` where the model offers it (the blocks
@@ -29,18 +30,21 @@ def shard(model: nn.Module, mesh: DeviceMesh) -> None:
     Args:
         model: The model, whole on each rank and equal on all.
         mesh: One-dimensional mesh of the ranks that see different data.
+        precision: The trainer's. Under ``bf16-mixed`` parameters are gathered in bf16: autocast alone would keep
+            a whole bf16 copy of each layer's weight until its backward pass, on every rank.
     """
     if sharded_modules(model):
         return
+    gather = torch.bfloat16 if precision == "bf16-mixed" else None
     units = getattr(model, "shard_units", None)
     for unit in units() if callable(units) else []:
-        fully_shard(unit, mesh=mesh)
+        shard_module(unit, mesh, gather)
     network = getattr(model, "network", None)
     inside = isinstance(network, nn.Module) and len(list(network.parameters())) == len(
         list(model.parameters())
     )
     root = network if inside and isinstance(network, nn.Module) else model
-    fully_shard(root, mesh=mesh)
+    shard_module(root, mesh, gather)
     if root is model:
         for name in FORWARD_METHODS:
             if callable(getattr(model, name, None)):

@@ -148,7 +148,7 @@ class UnlearningModule(EvaluatedModule):
         if not isinstance(reference, nn.Module):
             return
         if self.device_mesh is not None:
-            shard(reference, self.device_mesh["data_parallel"])
+            shard(reference, self.device_mesh["data_parallel"], str(self.trainer.precision))
         reference = self.trainer.precision_plugin.convert_module(reference)
         self._outside["reference"] = reference.to(self.device)
 
