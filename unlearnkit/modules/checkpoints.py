@@ -96,7 +96,7 @@ def open_next_epoch(trainer: Trainer) -> None:
     run of ``max_epochs=3`` be longer by as many batches.
     """
     loop = trainer.fit_loop
-    done = loop.epoch_progress.total
+    done: Any = loop.epoch_progress.total
     if loop.restarted_mid_epoch and done.processed == done.started:
         loop.reset_restart_stage()
 

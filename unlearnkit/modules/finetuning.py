@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from unlearnkit.errors import ConfigurationError, NonFiniteError
 from unlearnkit.host import objective_loss
+from unlearnkit.modules.checkpoints import open_next_epoch
 from unlearnkit.modules.evaluated import EvaluatedModule
 from unlearnkit.modules.lightning_host import reseed
 from unlearnkit.modules.unlearning import OptimizerCallable, check_optimizer
@@ -57,6 +58,7 @@ class FinetuningModule(EvaluatedModule):
     def on_train_start(self) -> None:
         """Set train mode explicitly."""
         self.model.train()
+        open_next_epoch(self.trainer)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seed dropout from (seed, step, rank), so that a resumed run draws the same."""
