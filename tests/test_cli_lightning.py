@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import LightningArgumentParser
 
 from unlearnkit.artifacts import Split
 from unlearnkit.cli import main
 from unlearnkit.cli_lightning import UnlearnKitCLI, run
 from unlearnkit.packaged import CONFIGS, config_names
+from unlearnkit.strategies import FixedWeights
 
 TINY = [
     "--data.authors=10",
@@ -279,3 +282,17 @@ def test_as_a_process_of_its_own(here):
     assert "Traceback" not in done.stderr
     assert "Tip:" not in done.stderr
     assert (here / "runs" / "tofu" / "ngdiff" / "version_0" / "results.json").exists()
+
+
+def test_a_default_configuration_file_may_name_another_strategy(tmp_path):
+    """A default that is an instance would keep its arguments beside the file's class, which then refuses them."""
+    defaults = tmp_path / "mine.yaml"
+    defaults.write_text(
+        "model:\n  class_path: UnlearningModule\n  init_args:\n    model: {class_path: CausalLM}\n"
+        "    strategy:\n      class_path: FixedWeights\n      init_args: {c: 0.3}\n"
+    )
+    parser = LightningArgumentParser(default_config_files=[str(defaults)])
+    parser.add_lightning_class_args(LightningModule, "model", subclass_mode=True)
+    module = parser.instantiate_classes(parser.parse_args([])).model
+    assert isinstance(module.strategy, FixedWeights)
+    assert module.strategy.c == 0.3

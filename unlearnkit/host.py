@@ -50,7 +50,7 @@ class Host(Protocol):
         ...
 
     def apply(self, gradients: list[Tensor], side: Side | None = None) -> None:
-        """Let the optimizer take one step along these gradients."""
+        """Let the optimizer take one step along these gradients; one that keeps state by side is told the side."""
         ...
 
     def observe(self, gradients: dict[Side, list[Tensor]]) -> None:
@@ -73,6 +73,15 @@ def scaled_learning_rate(optimizer: torch.optim.Optimizer, scale: float) -> Iter
     finally:
         for group, rate in zip(optimizer.param_groups, scheduled, strict=True):
             group["lr"] = rate
+
+
+def side_argument(optimizer: torch.optim.Optimizer, side: Side | None) -> dict[str, Any]:
+    """Return ``{"side": side}`` for an optimizer that keeps state by side (it says so: ``by_side = True``).
+
+    The side is told with each step, because an optimizer that counts its own calls to know whose turn it is
+    is wrong after the first step that was skipped.
+    """
+    return {"side": side} if getattr(optimizer, "by_side", False) else {}
 
 
 def gradients_unless(held: bool) -> AbstractContextManager[Any]:
@@ -267,7 +276,7 @@ class PlainHost:
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
         with scaled_learning_rate(self.optimizer, self.lr_scale):
-            self.optimizer.step()
+            self.optimizer.step(**side_argument(self.optimizer, side))
         self.optimizer.zero_grad(set_to_none=True)
 
     def observe(self, gradients: dict[Side, list[Tensor]]) -> None:

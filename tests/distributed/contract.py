@@ -14,14 +14,14 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from unlearnkit.batches import ForgetRetainBatch, LabelledBatch
+from unlearnkit.batches import SIDES, ForgetRetainBatch, LabelledBatch
 from unlearnkit.callbacks import GeN
 from unlearnkit.errors import ConfigurationError
 from unlearnkit.modules import FSDP2, UnlearningModule
 from unlearnkit.objectives import NLL, AscentNLL
 from unlearnkit.strategies import Strategy
 from unlearnkit.testing.host_contract import OPTIMIZERS, STRATEGIES
-from unlearnkit.testing.stub_strategies import AlternatingStub, ReweightedStub, Weighted
+from unlearnkit.testing.stub_strategies import AlternatingStub, ReweightedStub, SidedSGD, Weighted
 from unlearnkit.testing.toys import ToyClassifier, toy_pair
 
 ROUNDS = 6
@@ -41,7 +41,7 @@ class Case:
 
     Attributes:
         kind: A name of ``STRATEGIES``, ``Alternating`` or ``Reweighted``.
-        optimizer: A name of ``OPTIMIZERS``.
+        optimizer: A name of ``OPTIMIZERS``, or ``Sided`` for one with state by side.
         dtype: Type of the model and the inputs.
         gen: Arguments of GeN, or None for a fixed rate.
         settings: Further arguments of the module.
@@ -78,6 +78,8 @@ CASES: dict[str, Case] = (
         "FixedWeights-SGD-gen-length": Case("FixedWeights", gen={"every": 3}),
         "Alternating-AdamW-gen": Case("Alternating", "AdamW", gen={"every": 2}),
         "NGDiff-AdamW-gen-parts": Case("NGDiff", "AdamW", gen={"every": 2}, parts=2),
+        "Alternating-Sided": Case("Alternating", "Sided"),
+        "Alternating-Sided-parts": Case("Alternating", "Sided", parts=2),
         "NGDiff-AdamW-held": Case("NGDiff", "AdamW", held=True),
         "LossNorm-SGD-held": Case("LossNorm", held=True),
     }
@@ -146,7 +148,7 @@ def train(case: Case, batches: list[Any], **settings: Any) -> UnlearningModule:
         forget=forget,
         retain=NLL(),
         strategy=make_strategy(case, forget),
-        optimizer=OPTIMIZERS[case.optimizer],
+        optimizer=SidedSGD if case.optimizer == "Sided" else OPTIMIZERS[case.optimizer],
         **case.settings,
     )
     callbacks: list[Any] = [GeN(**case.gen)] if case.gen is not None else []
@@ -180,7 +182,7 @@ def state(module: UnlearningModule) -> dict[str, Any]:
         gathered(value)
         for parameter in module.host.parameters
         for name, value in sorted(optimizer.state[parameter].items())
-        if name in ("exp_avg", "exp_avg_sq", "momentum_buffer") and value is not None
+        if name in ("exp_avg", "exp_avg_sq", "momentum_buffer", *SIDES) and value is not None
     ]
     return {
         "parameters": [gathered(p) for p in module.host.parameters],

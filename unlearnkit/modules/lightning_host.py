@@ -17,6 +17,7 @@ from unlearnkit.host import (
     gradients_unless,
     objective_loss,
     scaled_learning_rate,
+    side_argument,
     take_gradients,
 )
 from unlearnkit.modules.effects import StepEffects
@@ -157,7 +158,7 @@ class LightningHost:
         optimizer = cast(Any, self.module.optimizers()).optimizer
         with scaled_learning_rate(optimizer, self.lr_scale):
             # Lightning's wrapper would count every call as a step; a round is counted by `round`.
-            self.module.trainer.strategy.optimizer_step(optimizer, _nothing)
+            self.module.trainer.strategy.optimizer_step(optimizer, _nothing, **side_argument(optimizer, side))
         optimizer.zero_grad(set_to_none=True)
 
     def require_same_kind(self, batch: ForgetRetainBatch) -> None:

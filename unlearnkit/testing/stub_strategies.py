@@ -1,4 +1,4 @@
-"""The smallest alternating and reweighting strategies, to try hosts, resumes and several processes with.
+"""The smallest alternating and reweighting strategies, and an optimizer with state by side, to try hosts with.
 
 Both keep state that steers what they do, so that a run which loses it ends with other parameters.
 """
@@ -147,3 +147,51 @@ class ReweightedStub(Strategy):
             rows = torch.arange(1, len(weights) + 1, dtype=weights.dtype, device=weights.device)
             weights.copy_(1 + 0.5 * torch.sin(rows * loss.to(weights.device)))
         return report
+
+
+class SidedSGD(torch.optim.Optimizer):
+    """SGD with one momentum buffer for each side; without a side it allocates both and moves nothing.
+
+    Distributed checkpoints step an optimizer whose state is empty to learn what there is to load.
+
+    Args:
+        parameters: What is moved.
+        lr: Learning rate.
+        momentum: What a buffer keeps in a step.
+
+    >>> weight = torch.nn.Parameter(torch.ones(1))
+    >>> sgd = SidedSGD([weight], lr=0.5)
+    >>> weight.grad = torch.ones(1)
+    >>> sgd.step(side="forget")
+    >>> weight.item(), sgd.state[weight]["forget"].item(), sgd.state[weight]["retain"].item()
+    (0.5, 1.0, 0.0)
+    """
+
+    by_side = True
+
+    def __init__(self, parameters: Any, lr: float = 0.05, momentum: float = 0.9) -> None:
+        super().__init__(parameters, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None, side: Side | None = None) -> None:  # type: ignore[override]
+        """Step along the gradients with the momentum of one side.
+
+        Args:
+            closure: Evaluates and backpropagates first, as other optimizers' does; its loss is not returned.
+            side: Whose momentum; None allocates the state and moves nothing.
+        """
+        if closure is not None:
+            with torch.enable_grad():
+                closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                for name in SIDES:
+                    if name not in state:
+                        state[name] = torch.zeros_like(parameter)
+                if side is None:
+                    continue
+                state[side].mul_(group["momentum"]).add_(parameter.grad)
+                parameter.add_(state[side], alpha=-group["lr"])
