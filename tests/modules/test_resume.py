@@ -135,6 +135,18 @@ def test_finetuning_resumes_bit_for_bit(tmp_path: Path) -> None:
         assert torch.equal(flat(resumed.model), flat(whole.model)), f"after {stop} steps"
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_finetuning_counts_its_epochs_over_several_resumes(tmp_path: Path) -> None:
+    """The first resume begins with an epoch: Lightning alone would make 9 steps of 8 after the second."""
+    settings = {"train_on": "full", "epoch_length": 4}
+    for limit, last in ((4, None), (5, 4), (-1, 5)):
+        keep = ModelCheckpoint(tmp_path, every_n_train_steps=1, save_top_k=-1, filename="{step}")
+        trainer = quiet(callbacks=[keep], enable_checkpointing=True, max_epochs=2, max_steps=limit)
+        path = tmp_path / f"step={last}.ckpt" if last else None
+        trainer.fit(FinetuningModule(model(), optimizer=adamw), data(**settings), ckpt_path=path)
+    assert (trainer.global_step, trainer.current_epoch) == (8, 2)
+
+
 def test_dropout_is_on_in_these_runs() -> None:
     """Else the tests above would prove nothing about the generators."""
     noisy, fixed = model(), model(0.0)
