@@ -50,15 +50,16 @@ class CachedReference:
         self._tables: dict[Shape, _Table] = {}
 
     @torch.no_grad()
-    def add(self, reference: Any, batch: dict[str, Any]) -> None:
+    def add(self, reference: Any, batch: dict[str, Any], again: bool = False) -> None:
         """Ask the reference about a batch, unless every answer is there already.
 
         Args:
             reference: Offers ``losses`` and ``counts``.
             batch: One side's batch, with ``index``.
+            again: Ask in any case.
         """
         index, table = batch["index"], self._tables.get(_shape(batch))
-        if table is not None and not bool(table.losses[index].isnan().any()):
+        if not again and table is not None and not bool(table.losses[index].isnan().any()):
             return
         losses, counts = reference.losses(batch), reference.counts(batch)
         if table is None:
@@ -135,6 +136,8 @@ def ask_ahead(trainer: Trainer, reference: Any, sides: Iterable[Side]) -> Cached
     """
     datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
     cache = CachedReference(datamodule.split.rows)
+    # A sharded reference answers when all ranks ask: none may leave out a batch that it happens to know.
+    again = trainer.lightning_module.device_mesh is not None
     for round_ in range(trainer.global_step, int(trainer.estimated_stepping_batches)):
         batch = trainer.precision_plugin.convert_input(
             trainer.strategy.batch_to_device(datamodule.batch(round_))
@@ -142,7 +145,7 @@ def ask_ahead(trainer: Trainer, reference: Any, sides: Iterable[Side]) -> Cached
         with trainer.precision_plugin.forward_context():
             for side in sides:
                 for micro in micro_batches(batch, side):
-                    cache.add(reference, micro)
+                    cache.add(reference, micro, again)
     return cache
 
 
