@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet $(PIP_AR
 MADE_FROM := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install quickstart test lint format lab clean
+.PHONY: help venv install quickstart test traps lint format lab clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ quickstart: $(VENV)/.core ## Install, then run the main job on generated data (n
 
 test: lint ## Install everything, check style and types, run all tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+traps: $(VENV)/.all ## Re-introduce each known mistake, and see that a test notices
+	$(BIN)/python -m tests.traps
 
 lint: $(VENV)/.all ## Check style and types
 	$(BIN)/ruff check .

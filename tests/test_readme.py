@@ -21,6 +21,29 @@ COMMANDS = [
 ]
 
 
+ELSEWHERE = [c for c in COMMANDS if "--trainer.devices" in c or "--config trainer/" in c]
+"""Commands for several processes: tests/distributed/test_cli.py runs the one for two."""
+
+
+def test_the_command_for_many_gpus_parses_as_written() -> None:
+    from unlearnkit.cli_lightning import UnlearnKitCLI
+    from unlearnkit.packaged import resolve_configs
+
+    (command,) = [c for c in ELSEWHERE if "--config trainer/" in c]
+
+    class Parsed(Exception):
+        """What the command says."""
+
+    class Parser(UnlearnKitCLI):
+        def before_instantiate_classes(self) -> None:
+            raise Parsed(self.config)
+
+    with pytest.raises(Parsed) as found:
+        Parser(resolve_configs(shlex.split(command)[1:]), "name")
+    trainer = found.value.args[0].fit.trainer
+    assert (trainer.devices, trainer.strategy) == (8, "fsdp2")
+
+
 @pytest.mark.parametrize("code", PYTHON, ids=lambda code: code.split("\n")[0][:30])
 def test_python_blocks_run_as_written(code: str, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
@@ -32,7 +55,7 @@ def test_light_commands_run_as_written_one_after_the_other(tmp_path: Path, monke
     from unlearnkit.cli import main
 
     monkeypatch.chdir(tmp_path)
-    chosen = [c for c in COMMANDS if not (" compare " in c or "/seed0/" in c)]
+    chosen = [c for c in COMMANDS if not (" compare " in c or "/seed0/" in c or c in ELSEWHERE)]
     assert [shlex.split(command)[1] for command in chosen] == ["list", "fit", "export", "fit"]
     for command in chosen:
         assert main(shlex.split(command)[1:]) == 0, command

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -114,3 +116,19 @@ def test_fit_on_two_devices(tmp_path: Path) -> None:
     whole, resumed = tensors(checkpoint(tmp_path / "ddp", ROUNDS)), tensors(checkpoint(killed, ROUNDS))
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_the_command_of_the_readme_for_two_devices(tmp_path: Path) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^unlearnkit (.*--trainer\.devices=2.*)$", text, re.M)
+    found = subprocess.run(
+        [sys.executable, "-m", "unlearnkit", *shlex.split(command)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr[-4000:]
+    assert (results(tmp_path)["rounds"], results(tmp_path)["world_size"]) == (4, 2)
