@@ -1,7 +1,9 @@
-"""Lightning callbacks: the automatic learning rate, the path of evaluations, the run's folder."""
+"""Lightning callbacks: automatic learning rate, evaluation, an end to forgetting, a way back, the run folder."""
 
+from unlearnkit.callbacks.collapse_guard import CollapseGuard
 from unlearnkit.callbacks.evaluate_every import EvaluateEvery
+from unlearnkit.callbacks.forget_target import ForgetTarget
 from unlearnkit.callbacks.gen import GeN
 from unlearnkit.callbacks.run_folder import RunFolder
 
-__all__ = ["EvaluateEvery", "GeN", "RunFolder"]
+__all__ = ["CollapseGuard", "EvaluateEvery", "ForgetTarget", "GeN", "RunFolder"]

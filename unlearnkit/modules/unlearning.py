@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from unlearnkit.batches import ForgetRetainBatch, Side
-from unlearnkit.errors import ConfigurationError
+from unlearnkit.errors import ConfigurationError, NonFiniteError
 from unlearnkit.models.generation import eval_mode
 from unlearnkit.modules.cached_reference import ask_ahead, require_known_batches
 from unlearnkit.modules.checkpoints import open_next_epoch, refuse_timed
@@ -86,6 +86,7 @@ class UnlearningModule(EvaluatedModule):
         self.cache_reference = cache_reference
         self.last_report: RoundReport | None = None
         self.skipped_rounds = 0
+        self.guard: Callable[[NonFiniteError], bool] | None = None
         # Neither the host nor the reference may become a submodule: the reference would be saved
         # with every checkpoint and follow train() and eval().
         self._outside: dict[str, Any] = {"host": LightningHost(self), "reference": None, "batch": None}
@@ -176,7 +177,7 @@ class UnlearningModule(EvaluatedModule):
         if batch_idx == 0:
             self.host.require_same_kind(batch)
         self._outside["batch"] = batch
-        report = self.strategy.step(self.host, batch)
+        report = self._guarded_step(batch)
         self.last_report = report
         self.skipped_rounds += report.skipped is not None
         if report.skipped == NON_FINITE:
@@ -184,10 +185,21 @@ class UnlearningModule(EvaluatedModule):
         self._step_scheduler(report)
         self._log_round(report)
 
+    def _guarded_step(self, batch: ForgetRetainBatch) -> RoundReport:
+        """Let the strategy make the round; one that breaks counts as skipped where a guard takes it over."""
+        try:
+            return self.strategy.step(self.host, batch)
+        except NonFiniteError as error:
+            if self.guard is None or not self.guard(error):
+                raise
+        self.host.round += 1
+        return RoundReport({}, skipped="a loss that is not finite")
+
     def _step_scheduler(self, report: RoundReport) -> None:
         scheduler = self.lr_schedulers()
         if isinstance(scheduler, ReduceLROnPlateau):
-            scheduler.step(next(iter(report.losses.values())))
+            if report.losses:  # a round that broke has none
+                scheduler.step(next(iter(report.losses.values())))
         elif scheduler is not None:
             scheduler.step()  # type: ignore[union-attr]
 

@@ -1,0 +1,98 @@
+"""Snapshot: everything a round changes, copied and put back bit for bit, shard by shard under FSDP2."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unlearnkit.sharding import local_part, reshard, sharded_modules
+
+
+class Snapshot:
+    """A copy of parameters, the optimizer's state and the buffers of model, strategy and objectives.
+
+    Each process copies what it holds itself: nothing is exchanged. Counters, schedules and the draw of data are no
+    part of it, because rounds go on.
+
+    Args:
+        parameters: Parts of the trainable parameters, in the order of ``host.parameters``.
+        optimizer: For each of them the optimizer's state by name; tensors are copies.
+        buffers: Parts of the buffers, in their order.
+
+    >>> from torch import nn
+    >>> from unlearnkit.modules import UnlearningModule
+    >>> Snapshot([torch.ones(2)], [{}], []).state()["parameters"]
+    [tensor([1., 1.])]
+    """
+
+    def __init__(
+        self, parameters: list[Tensor], optimizer: list[dict[str, Any]], buffers: list[Tensor]
+    ) -> None:
+        self.parameters = parameters
+        self.optimizer = optimizer
+        self.buffers = buffers
+
+    @classmethod
+    def take(cls, module: Any, offload: bool = False) -> Snapshot:
+        """Copy the state of an UnlearningModule inside a run.
+
+        Args:
+            module: The module.
+            offload: Whether the copies go to the CPU's memory.
+        """
+
+        def copied(value: Any) -> Any:
+            if not isinstance(value, Tensor):
+                return value
+            part = local_part(value).detach()
+            return part.to("cpu", copy=True) if offload else part.clone()
+
+        states = _optimizer(module).state
+        return cls(
+            [copied(p) for p in module.host.parameters],
+            [
+                {name: copied(value) for name, value in states[p].items()} if p in states else {}
+                for p in module.host.parameters
+            ],
+            [copied(b) for b in _buffers(module)],
+        )
+
+    @torch.no_grad()
+    def restore(self, module: Any) -> None:
+        """Write the copies back; state that the optimizer did not have then is dropped."""
+        reshard(sharded_modules(module.model))
+        parameters = module.host.parameters
+        for parameter, saved in zip(parameters, self.parameters, strict=True):
+            local_part(parameter).copy_(saved)
+            parameter.grad = None
+        for buffer, saved in zip(_buffers(module), self.buffers, strict=True):
+            local_part(buffer).copy_(saved)
+        states = _optimizer(module).state
+        for parameter, own in zip(parameters, self.optimizer, strict=True):
+            now = states.pop(parameter, {})
+            if own:
+                states[parameter] = {name: _put_back(now.get(name), value) for name, value in own.items()}
+
+    def state(self) -> dict[str, Any]:
+        """Return the copies in lists and dictionaries, as a checkpoint keeps them."""
+        return {"parameters": self.parameters, "optimizer": self.optimizer, "buffers": self.buffers}
+
+
+def _put_back(now: Any, saved: Any) -> Any:
+    """Return a saved value in the tensor that is there, which knows its device and shards."""
+    if isinstance(now, Tensor) and isinstance(saved, Tensor):
+        local_part(now).copy_(saved)
+        return now
+    return saved.clone() if isinstance(saved, Tensor) else saved
+
+
+def _optimizer(module: Any) -> torch.optim.Optimizer:
+    found: torch.optim.Optimizer = module.trainer.optimizers[0]
+    return found
+
+
+def _buffers(module: Any) -> list[Tensor]:
+    """Return the buffers that a round may change: batch statistics, running means, weights of samples."""
+    return [b for part in (module.model, module.strategy, module.objectives) for b in part.buffers()]
