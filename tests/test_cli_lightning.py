@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from lightning.pytorch import LightningModule
-from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch.cli import LightningCLI
 
 from unlearnkit.artifacts import Split
 from unlearnkit.cli import main
 from unlearnkit.cli_lightning import UnlearnKitCLI, run
+from unlearnkit.datamodules import TOFU
+from unlearnkit.modules import UnlearningModule
 from unlearnkit.packaged import CONFIGS, config_names
 from unlearnkit.strategies import FixedWeights
 
@@ -285,14 +286,28 @@ def test_as_a_process_of_its_own(here):
 
 
 def test_a_default_configuration_file_may_name_another_strategy(tmp_path):
-    """A default that is an instance would keep its arguments beside the file's class, which then refuses them."""
+    """A default that is an instance would refuse the arguments of the class that the file names."""
+
+    class Parsed(Exception):
+        """What was made of the file."""
+
+    class Parser(LightningCLI):
+        def instantiate_classes(self):
+            raise Parsed(self.parser.instantiate_classes(self.config))
+
     defaults = tmp_path / "mine.yaml"
     defaults.write_text(
-        "model:\n  class_path: UnlearningModule\n  init_args:\n    model: {class_path: CausalLM}\n"
-        "    strategy:\n      class_path: FixedWeights\n      init_args: {c: 0.3}\n"
+        "model:\n  model: {class_path: unlearnkit.models.CausalLM}\n"
+        "  strategy:\n    class_path: unlearnkit.strategies.FixedWeights\n    init_args: {c: 0.3}\n"
     )
-    parser = LightningArgumentParser(default_config_files=[str(defaults)])
-    parser.add_lightning_class_args(LightningModule, "model", subclass_mode=True)
-    module = parser.instantiate_classes(parser.parse_args([])).model
-    assert isinstance(module.strategy, FixedWeights)
-    assert module.strategy.c == 0.3
+    with pytest.raises(Parsed) as found:
+        Parser(
+            UnlearningModule,
+            TOFU,
+            auto_configure_optimizers=False,
+            parser_kwargs={"fit": {"default_config_files": [str(defaults)]}},
+            args=["fit"],
+        )
+    strategy = found.value.args[0].fit.model.strategy
+    assert isinstance(strategy, FixedWeights)
+    assert strategy.c == 0.3

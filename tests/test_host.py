@@ -15,6 +15,7 @@ from unlearnkit.host import PlainHost, objective_loss, scaled_learning_rate, tak
 from unlearnkit.objectives import NLL, AscentNLL, Objective, PerSample
 from unlearnkit.strategies import FixedWeights, NGDiff, RetainOnly, RoundReport, Strategy
 from unlearnkit.testing.host_contract import STRATEGIES, Case, HostContract, Outcome
+from unlearnkit.testing.stub_strategies import AlternatingStub, SidedSGD
 from unlearnkit.testing.toys import ToyClassifier, toy_batch, toy_pair
 
 
@@ -306,3 +307,23 @@ def test_a_penalty_counts_once_however_many_micro_batches_there_are():
     assert found[0][0].item() == pytest.approx(found[1][0].item(), rel=1e-12)
     for a, b in zip(found[0][1], found[1][1], strict=True):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
+
+
+class ToldSGD(SidedSGD):
+    """Write down whose step each one is."""
+
+    def __init__(self, parameters):
+        super().__init__(parameters)
+        self.told = []
+
+    def step(self, closure=None, side=None):
+        self.told.append(side)
+        super().step(closure, side)
+
+
+def test_an_optimizer_with_state_by_side_is_told_whose_step_it_is():
+    model = ToyClassifier(seed=0, dtype=torch.float64)
+    host = plain_host(model, optimizer=ToldSGD(model.parameters()))
+    for seed in range(2):
+        AlternatingStub(2, 1).step(host, toy_pair(seed=seed, dtype=torch.float64))
+    assert host.optimizer.told == ["forget", "forget", "retain"] * 2

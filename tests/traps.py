@@ -74,8 +74,10 @@ TRAPS = [
         "4",
         "a probe undone by adding and subtracting: 46 % of the elements change",
         "unlearnkit/gradients/probe.py",
-        "torch._foreach_copy_(here, self._before if r == 0.0 else after)",
-        "[p.copy_(s + r * (e - s)) for p, s, e in zip(here, self._before, after)]",
+        "        if r in (0.0, 1.0):",
+        "        for p, s, e in zip(here, self._before, after):\n"
+        "            p.add_((e - s) * (r - getattr(self, '_at', 1.0)))\n"
+        "        self._at = r\n        return\n        if r in (0.0, 1.0):",
         "tests/gradients/test_probe.py::test_a_hundred_probes_leave_the_same_bits",
     ),
     Trap(
@@ -167,7 +169,7 @@ TRAPS = [
         "unlearnkit/host.py",
         'return {"side": side} if getattr(optimizer, "by_side", False) else {}',
         "return {}",
-        f"{CONTRACT}[ddp-Alternating-Sided]",
+        "tests/test_host.py::test_an_optimizer_with_state_by_side_is_told_whose_step_it_is",
     ),
     Trap(
         "16",
@@ -207,7 +209,7 @@ TRAPS = [
         "unlearnkit/sharding.py",
         "        module.reshard()",
         "        pass",
-        f"{CONTRACT}[fsdp2-NGDiff-SGD-gen]",
+        "tests/gradients/test_probe.py::test_sharded_parameters_are_probed_like_whole_ones",
     ),
     Trap(
         "E.2, replicas",
@@ -218,12 +220,20 @@ TRAPS = [
         "tests/distributed/test_sharding.py::test_shards_that_are_held_twice_are_counted_once",
     ),
     Trap(
-        "micro-batches",
-        "the mean of micro-batch means",
+        "micro-batches, mean of means",
+        "each micro-batch is averaged by itself, however few units it has",
+        "unlearnkit/host.py",
+        "accumulate(per_sample.sums.sum())",
+        "accumulate(per_sample.sums.sum() / per_sample.counts.sum())",
+        "tests/distributed/test_contract.py::test_micro_batches_equal_one_large_batch[NGDiff-AdamW]",
+    ),
+    Trap(
+        "micro-batches, divisor",
+        "sums that are never divided by their count",
         "unlearnkit/host.py",
         "    scale_(gradients, world / whole)",
-        "    scale_(gradients, world / (len(first) + 1) / everywhere.new_tensor(4.0))",
-        "tests/distributed/test_contract.py::test_micro_batches_equal_one_large_batch[NGDiff]",
+        "    pass",
+        "tests/distributed/test_contract.py::test_micro_batches_equal_one_large_batch[FixedWeights-SGD]",
     ),
 ]
 

@@ -61,6 +61,10 @@ class Host(Protocol):
         """Return the sum of a tensor over all ranks."""
         ...
 
+    def lower_loss_scale(self) -> None:
+        """Lower fp16's loss scale after a step that overflow made impossible; nothing in other precisions."""
+        ...
+
 
 @contextmanager
 def scaled_learning_rate(optimizer: torch.optim.Optimizer, scale: float) -> Iterator[None]:
@@ -285,3 +289,6 @@ class PlainHost:
     def rank_sum(self, value: Tensor) -> Tensor:
         """Return the value itself: there is one rank."""
         return value
+
+    def lower_loss_scale(self) -> None:
+        """Do nothing: losses are not scaled."""

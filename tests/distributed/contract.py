@@ -67,6 +67,7 @@ CASES: dict[str, Case] = (
     {f"{kind}-{name}": Case(kind, name) for kind in KINDS for name in OPTIMIZERS}
     | {f"{kind}-SGD-fp32": Case(kind, dtype=torch.float32) for kind in ("NGDiff", "LossNorm", "Alternating")}
     | {f"{kind}-AdamW-parts": Case(kind, "AdamW", parts=3) for kind in KINDS}
+    | {f"{kind}-SGD-parts": Case(kind, parts=3) for kind in ("FixedWeights", "Alternating")}
     | {
         "NGDiff-AdamW-clip": Case("NGDiff", "AdamW", settings={"clip": 0.3}),
         "LossNorm-SGD-clip": Case("LossNorm", settings={"clip": 0.01}),

@@ -93,11 +93,12 @@ def test_cases_differ_where_they_should(alone: Alone) -> None:
     assert alone("NGDiff-AdamW-gen")["scale"] != 1.0
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_micro_batches_equal_one_large_batch(alone: Alone, kind: str) -> None:
-    for a, b in zip(
-        alone(f"{kind}-AdamW-parts")["parameters"], alone(f"{kind}-AdamW")["parameters"], strict=True
-    ):
+@pytest.mark.parametrize(
+    "name", [*(f"{kind}-AdamW" for kind in KINDS), "FixedWeights-SGD", "Alternating-SGD", "Alternating-Sided"]
+)
+def test_micro_batches_equal_one_large_batch(alone: Alone, name: str) -> None:
+    """With SGD too: Adam and unit lengths hide a wrong divisor."""
+    for a, b in zip(alone(f"{name}-parts")["parameters"], alone(name)["parameters"], strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
 
 

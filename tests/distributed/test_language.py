@@ -36,6 +36,8 @@ def test_two_processes_equal_one(
     for a, b in zip(first["parameters"], one["parameters"], strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
     assert first["losses"] == second["losses"]
+    assert first["scale"] == second["scale"] == pytest.approx(one["scale"], rel=1e-8)
+    assert (one["scale"] != 1.0) == CASES[name].gen
     assert first["losses"] == pytest.approx(one["losses"], rel=1e-10)
     assert first["skipped"] is second["skipped"] is one["skipped"] is None
 

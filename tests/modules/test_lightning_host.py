@@ -24,6 +24,7 @@ from unlearnkit.testing.host_contract import (
     double_batches,
     double_model,
 )
+from unlearnkit.testing.stub_strategies import AlternatingStub, SidedSGD
 from unlearnkit.testing.toys import ToyClassifier, toy_pair
 
 
@@ -98,6 +99,22 @@ def test_clip_bounds_the_combined_gradient():
     module = UnlearningModule(double_model(), optimizer=lambda p: torch.optim.SGD(p, lr=0.5), clip=0.1)
     trainer(callbacks=[Measure()]).fit(module, loader(double_batches()))
     assert lengths == pytest.approx([0.05] * len(lengths), rel=1e-4)
+
+
+@pytest.mark.parametrize("plugins", [[], ["16-mixed"]])
+def test_an_optimizer_with_state_by_side_is_told_whose_step_it_is(plugins):
+    """Also where fp16's scaler stands between the host and the optimizer."""
+    told = []
+
+    class Told(SidedSGD):
+        def step(self, closure=None, side=None):
+            told.append(side)
+            super().step(closure, side)
+
+    module = UnlearningModule(ToyClassifier(seed=3), strategy=AlternatingStub(2, 1), optimizer=Told)
+    found = [half_precision()] if plugins else []
+    trainer(plugins=found).fit(module, loader([toy_pair(seed=r) for r in range(2)]))
+    assert told == ["forget", "forget", "retain"] * 2
 
 
 # ------------------------------------------------------------------------------------------- fp16

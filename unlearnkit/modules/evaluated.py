@@ -7,6 +7,7 @@ from typing import Any
 from lightning.pytorch import LightningModule
 from torch import nn
 
+from unlearnkit.modules.checkpoint_io import write_atomically
 from unlearnkit.modules.checkpoints import refuse_damaged
 from unlearnkit.modules.sharded import require_sharding, shard
 
@@ -23,6 +24,7 @@ class EvaluatedModule(LightningModule):
     def setup(self, stage: str) -> None:
         """Build the network where it waits for the vocabulary; have a damaged checkpoint refused."""
         refuse_damaged(self.trainer)
+        write_atomically(self.trainer)
         datamodule: Any = getattr(self.trainer, "datamodule", None)
         materialize = getattr(self.model, "materialize", None)
         if materialize is not None and getattr(datamodule, "tokenizer", None) is not None:

@@ -21,7 +21,7 @@ from unlearnkit.modules.lightning_host import LightningHost, reseed
 from unlearnkit.modules.reference import TargetReference, require_same_target
 from unlearnkit.modules.sharded import shard
 from unlearnkit.objectives import NLL, AscentNLL, Objective
-from unlearnkit.strategies import NON_FINITE, NGDiff, RoundReport, Strategy
+from unlearnkit.strategies import NGDiff, RoundReport, Strategy
 from unlearnkit.strategies.base import require_finite
 
 log = logging.getLogger("unlearnkit")
@@ -180,8 +180,6 @@ class UnlearningModule(EvaluatedModule):
         report = self._guarded_step(batch)
         self.last_report = report
         self.skipped_rounds += report.skipped is not None
-        if report.skipped == NON_FINITE:
-            self.host.lower_loss_scale()
         self._step_scheduler(report)
         self._log_round(report)
 

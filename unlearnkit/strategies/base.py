@@ -188,6 +188,7 @@ def verdict(
         require_finite(value, side, host)
     norms = found[len(losses) :]
     if not all(math.isfinite(value) for value in norms):
+        host.lower_loss_scale()
         return NON_FINITE
     if not any(norms[: len(squared)]):
         return "the gradients vanish"
