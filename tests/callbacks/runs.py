@@ -64,9 +64,10 @@ def module_for(lr: float = 0.1, strategy: Strategy | None = None, **settings: An
 def fit(
     module: UnlearningModule, rounds: int, callbacks: list[Callback], folder: Path, **options: Any
 ) -> Trainer:
-    """Make some rounds of 4 forget and 4 retain samples."""
+    """Make some rounds of 4 forget and 4 retain samples, or of ``size`` where there are as many."""
     path = options.pop("ckpt_path", None)
-    data = options.pop("data", None) or PairedDatasets(rows("forget"), rows("retain"), batch_size=4)
+    size = options.pop("size", 4)
+    data = options.pop("data", None) or PairedDatasets(rows("forget"), rows("retain"), batch_size=size)
     settings = {
         "max_steps": rounds,
         "max_epochs": -1,

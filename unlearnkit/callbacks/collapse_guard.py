@@ -202,7 +202,7 @@ class CollapseGuard(Callback):
 
     def _catch(self, error: NonFiniteError) -> bool:
         """Take over a round that broke; GeN and others see a model that did not move, and then it is put back."""
-        self._pending = str(error).partition(" Lower ")[0]
+        self._pending = ". ".join(str(error).split(". ")[:2]) + "."  # rule and value, without path and remedy
         return self.snapshot is not None
 
     def _fault(self, name: str, value: float) -> str | None:
