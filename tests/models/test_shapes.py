@@ -41,17 +41,20 @@ def narrow(name: str, tokens: int = 23, **changes) -> CausalLM:
     return model
 
 
-@pytest.fixture(scope="module")
-def chat_tokenizer(tmp_path_factory) -> str:
-    """Return the folder of a tokenizer from scratch with a chat template."""
+def save_chat_tokenizer(folder) -> str:
+    """Write a tokenizer from scratch that has a chat template; return its folder."""
     data = TOFU(authors=10, questions=3, vocab_size=400)
     data.setup()
     texts = [f"{row.question} {row.answer}" for row in [*data.samples("forget"), *data.samples("retain")]]
     tokenizer = train_bpe(texts, 400)
     tokenizer.chat_template = CHAT
-    folder = tmp_path_factory.mktemp("chat") / "tokenizer"
     save_tokenizer(tokenizer, folder)
     return str(folder)
+
+
+@pytest.fixture(scope="module")
+def chat_tokenizer(tmp_path_factory) -> str:
+    return save_chat_tokenizer(tmp_path_factory.mktemp("chat") / "tokenizer")
 
 
 # ------------------------------------------------------------------------------------ full width
