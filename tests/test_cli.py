@@ -175,6 +175,12 @@ def test_interruption_has_its_exit_code(monkeypatch, capsys):
     assert capsys.readouterr().err.strip().startswith("interrupted")
 
 
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_export_has_help(capsys, option):
+    assert main(["export", option]) == 0
+    assert "usage: unlearnkit export RUN OUT" in capsys.readouterr().out
+
+
 def test_export_tells_how_it_is_called(capsys, tmp_path):
     assert "`export` takes a run's folder" in error_of(capsys, "export", "runs/x")
     assert "`run` must" in error_of(capsys, "export", str(tmp_path), str(tmp_path / "out"))

@@ -119,7 +119,20 @@ def _list(rest: list[str]) -> None:
     print(show(None if not rest or rest[0] in ("-h", "--help") else rest[0]))
 
 
+EXPORT_HELP = """\
+usage: unlearnkit export RUN OUT
+
+Write a model as a plain from_pretrained folder in safetensors (an adapter is merged).
+
+  RUN   a run's folder (its last checkpoint), a checkpoint file, or the folder of a distributed checkpoint
+  OUT   the folder to write
+"""
+
+
 def _export(rest: list[str]) -> None:
+    if rest in (["-h"], ["--help"]):
+        print(EXPORT_HELP, end="")
+        return
     if len(rest) != 2 or rest[0].startswith("-"):
         raise ConfigurationError(
             f"`export` takes a run's folder and a folder to write. Found {' '.join(rest)!r}. "
