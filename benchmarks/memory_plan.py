@@ -6,8 +6,9 @@ Counted, not typed in: each network is built on the meta device, where tensors h
 parameters are cut as FSDP2 cuts them (``Shard(0)``: the first GPU gets ceil(rows / GPUs) rows of each), one step of
 AdamW allocates its state, and the bytes of these tensors are added up. On one GPU nothing is cut.
 
-Estimated: what autograd keeps for the backward pass, and what FSDP2 gathers. The numbers are those of the fullest
-GPU, for NGDiff without GeN, with fused attention and without activation checkpointing. Nothing here ran on a GPU.
+Estimated: what autograd keeps for the backward pass, with a GPU's whole share of a batch at a time and in
+micro-batches, and what FSDP2 gathers. The numbers are those of the fullest GPU, for NGDiff without GeN, with fused
+attention and without activation checkpointing. Nothing here ran on a GPU.
 """
 
 from __future__ import annotations
@@ -36,11 +37,15 @@ CARDS = (24, 40, 80, 141)
 
 FORMULAS = {
     "activations": "bytes of the distinct tensors, parameters apart, that autograd saves for one side's loss "
-    "(counted with fake tensors on this GPU's share of the batch) + 4 bytes (6 where logits are in half precision) "
-    "x tokens x vocabulary for the logits and their gradient",
-    "gathered": "0 on one GPU; else what FSDP2 gathers: the parameters outside the blocks, which stay, + 2 blocks "
-    "(one used, one fetched ahead) + the whole gradients of what is trained of both, twice for one block (reduced "
-    "from a copy)",
+    "(counted with fake tensors on the sequences that go through this GPU at a time) + 4 bytes (6 where logits are in "
+    "half precision) x tokens x vocabulary for the logits and their gradient. bf16-mixed: on one GPU autocast's bf16 "
+    "copies of the weights are among these tensors; FSDP2 gathers in bf16, and there they are not",
+    "gathered": "0 on one GPU; else what FSDP2 gathers, in bf16 under bf16-mixed: the parameters outside the blocks, "
+    "which stay, + 2 blocks (one used, one fetched ahead) + the whole gradients of what is trained of the former and "
+    "of one block + the copy of one block's gradients (fp32 under bf16-mixed) that is reduced",
+    "adding": "0 without micro-batches; else the gradient that is being added to the earlier ones: the largest "
+    "parameter's on one GPU, this GPU's shard of one block's on more",
+    "reference_gathered": "0 on one GPU; else the reference's parameters outside its blocks, which stay",
 }
 
 
@@ -130,14 +135,21 @@ def saved_for_backward(model: CausalLM, batch: dict[str, Any], autocast: bool) -
         saved[tensor.untyped_storage()._cdata] = tensor
         return tensor
 
-    context = torch.autocast("cpu", dtype=torch.bfloat16) if autocast else nullcontext()
+    # Without its cache, as Lightning runs it.
+    cast = torch.autocast("cpu", dtype=torch.bfloat16, cache_enabled=False)
+    context = cast if autocast else nullcontext()
     with context, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         model.losses(batch)
     return sum(t.untyped_storage().nbytes() for storage, t in saved.items() if storage not in own)
 
 
-def pretend(model: CausalLM) -> None:
-    """Give a model of the meta device fake tensors on the processor, in place; call it under FakeTensorMode."""
+def pretend(model: CausalLM, gather: torch.dtype | None = None) -> None:
+    """Give a model of the meta device fake tensors on the processor, in place; call it under FakeTensorMode.
+
+    Args:
+        model: From the meta device.
+        gather: Type in which FSDP2 gathers the parameters, or None for their own.
+    """
     made: dict[Tensor, Tensor] = {}  # tied weights stay one
     for module in model.modules():
         for kind in (module._parameters, module._buffers):
@@ -145,19 +157,22 @@ def pretend(model: CausalLM) -> None:
                 if tensor is None:
                     continue
                 if tensor not in made:
-                    fake = torch.empty(tensor.shape, dtype=tensor.dtype)
                     learned = isinstance(tensor, nn.Parameter)
+                    dtype = gather if learned and gather is not None else tensor.dtype
+                    fake = torch.empty(tensor.shape, dtype=dtype)
                     made[tensor] = nn.Parameter(fake, tensor.requires_grad) if learned else fake
                 kind[name] = made[tensor]
 
 
-def activations(model: CausalLM, autocast: bool, sequences: int, tokens: int) -> int:
-    """Estimate the bytes of the activations of one side's backward (see ``FORMULAS``).
+def activations(
+    model: CausalLM, autocast: bool, sequences: int, tokens: int, gather: torch.dtype | None = None
+) -> int:
+    """Estimate the bytes of the activations of one backward pass (see ``FORMULAS``).
 
     The model comes from the meta device and can then only be used here.
     """
     with FakeTensorMode():
-        pretend(model)
+        pretend(model, gather)
         for name, module in model.named_modules():
             if isinstance(module, nn.Dropout) and name.endswith(("attn_dropout", "attention_dropout")):
                 module.p = 0.0  # the processor's fused attention has no dropout, a GPU's has
@@ -168,22 +183,47 @@ def activations(model: CausalLM, autocast: bool, sequences: int, tokens: int) ->
     return found + (6 if half else 4) * sequences * tokens * int(model.network.config.vocab_size)
 
 
-def gathered(model: CausalLM, gpus: int) -> int:
+def outside(model: CausalLM) -> list[nn.Parameter]:
+    """Return the parameters outside the blocks, which FSDP2 keeps gathered until the round is over."""
+    inside = {id(p) for block in model.shard_units() for p in block.parameters()}
+    return [p for p in model.parameters() if id(p) not in inside]
+
+
+def largest_block(model: CausalLM) -> list[nn.Parameter]:
+    """Return the parameters of the largest block."""
+    return list(max(model.shard_units(), key=lambda unit: size_of(unit.parameters())).parameters())
+
+
+def only_trained(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    """Return the parameters that are trained."""
+    return [p for p in parameters if p.requires_grad]
+
+
+def gathered_size(parameters: Iterable[nn.Parameter], gather: torch.dtype | None) -> int:
+    """Return the bytes of parameters, or of their gradients, where they are gathered."""
+    return sum(p.nbytes if gather is None else p.numel() * gather.itemsize for p in parameters)
+
+
+def gathered(model: CausalLM, gpus: int, gather: torch.dtype | None = None) -> int:
     """Estimate the bytes that FSDP2 gathers beside the shards (see ``FORMULAS``)."""
     if gpus == 1:
         return 0
-    blocks = model.shard_units()
-    inside = {id(p) for block in blocks for p in block.parameters()}
-    rest = [p for p in model.parameters() if id(p) not in inside]
-    block = list(max(blocks, key=lambda unit: size_of(unit.parameters())).parameters())
-
-    def trained(parameters: Sequence[nn.Parameter]) -> int:
-        return size_of(p for p in parameters if p.requires_grad)
-
-    return size_of(rest) + 2 * size_of(block) + trained(rest) + 2 * trained(block)
+    rest, block = outside(model), largest_block(model)
+    reduced = gathered_size(only_trained(block), None if gather is None else torch.float32)
+    gradients = gathered_size(only_trained([*rest, *block]), gather)
+    return gathered_size([*rest, *block, *block], gather) + gradients + reduced
 
 
-def plan(shape: str, name: str, gpus: int, sequences: int, tokens: int) -> dict[str, Any]:
+def adding(model: CausalLM, gpus: int) -> int:
+    """Estimate the bytes of what is being added to the gradients of earlier micro-batches (see ``FORMULAS``)."""
+    if gpus == 1:
+        return max(p.nbytes for p in only_trained(model.parameters()))
+    return size_of(largest_shards(only_trained(largest_block(model)), gpus))
+
+
+def plan(
+    shape: str, name: str, gpus: int, sequences: int, tokens: int, micro_batch_size: int | None = None
+) -> dict[str, Any]:
     """Return the bytes on the fullest GPU, part by part, with the smallest cards that hold them.
 
     Args:
@@ -192,21 +232,29 @@ def plan(shape: str, name: str, gpus: int, sequences: int, tokens: int) -> dict[
         gpus: Number of GPUs.
         sequences: Sequences of one side of a round, over all GPUs.
         tokens: Tokens of each.
+        micro_batch_size: Sequences that go through each GPU at a time; None takes its whole share.
     """
     setting = SETTINGS[name]
     with torch.device("meta"):
         model = build(shape, setting)
+    gather = torch.bfloat16 if setting.autocast and gpus > 1 else None
+    share = math.ceil(sequences / gpus)
+    at_a_time = min(share, micro_batch_size or share)
     parts = counted(model, gpus)
+    kept = gathered_size(outside(model), gather) if parts["reference"] and gpus > 1 else 0
     estimates = {
-        "gathered": gathered(model, gpus),
-        "activations": activations(model, setting.autocast, math.ceil(sequences / gpus), tokens),
+        "gathered": gathered(model, gpus, gather),
+        "adding": adding(model, gpus) if at_a_time < share else 0,
+        "reference_gathered": kept,
+        "activations": activations(model, setting.autocast, at_a_time, tokens, gather),
     }
     with_reference = sum(parts.values()) + sum(estimates.values())
-    total = with_reference - parts["reference"]
+    total = with_reference - parts["reference"] - kept
     return {
         "shape": shape,
         "trained": name,
         "gpus": gpus,
+        "at_a_time": at_a_time,
         "counted": parts,
         "estimated": estimates,
         "total": total,
@@ -221,18 +269,35 @@ def card(size: int) -> int | None:
     return next((memory for memory in CARDS if size <= memory * 1e9), None)
 
 
-def report(shapes: Sequence[str], sequences: int, tokens: int) -> dict[str, Any]:
-    """Plan every shape in every setting on every number of GPUs."""
+def cases(sequences: int, micro_batch_size: int) -> list[tuple[int, int | None]]:
+    """Return numbers of GPUs with and without micro-batches; without alone where a share is not more than one.
+
+    >>> cases(32, 4)
+    [(1, None), (1, 4), (2, None), (2, 4), (8, None)]
+    """
+    return [
+        (gpus, micro)
+        for gpus in GPUS
+        for micro in (None, micro_batch_size)
+        if micro is None or micro < math.ceil(sequences / gpus)
+    ]
+
+
+def report(shapes: Sequence[str], sequences: int, tokens: int, micro_batch_size: int) -> dict[str, Any]:
+    """Plan every shape in every setting on every number of GPUs, with and without micro-batches."""
     return {
-        "format": 1,
+        "format": 2,
         "kind": "memory_plan",
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "versions": {name: importlib.metadata.version(name) for name in ("torch", "transformers", "peft")},
-        "batch": {"sequences": sequences, "tokens": tokens},
+        "batch": {"sequences": sequences, "tokens": tokens, "micro_batch_size": micro_batch_size},
         "lora_rank": 16,
         "formulas_of_estimates": FORMULAS,
         "plans": [
-            plan(shape, name, g, sequences, tokens) for shape in shapes for name in SETTINGS for g in GPUS
+            plan(shape, name, gpus, sequences, tokens, micro)
+            for shape in shapes
+            for name in SETTINGS
+            for gpus, micro in cases(sequences, micro_batch_size)
         ],
     }
 
@@ -244,12 +309,13 @@ def gb(size: int) -> str:
 
 def table(results: dict[str, Any]) -> str:
     """Return all parts as Markdown, GB on the fullest GPU."""
-    columns = ("parameters", "gradients", "stash", "adamw", "reference", "activations", "gathered")
-    head = ["shape", "trained", "GPUs", *columns[:5], *(f"~{name}" for name in columns[5:]), "~total", "card"]
+    columns = ("parameters", "gradients", "stash", "adamw", "reference", *FORMULAS)
+    head = ["shape", "trained", "GPUs", "at a time", *columns[:5], *(f"~{name}" for name in FORMULAS)]
+    head += ["~total", "card"]
     lines = ["| " + " | ".join(head) + " |", "|:---|:---|" + "---:|" * (len(head) - 2)]
     for found in results["plans"]:
         sizes = found["counted"] | found["estimated"]
-        cells = [found["shape"], found["trained"], str(found["gpus"])]
+        cells = [found["shape"], found["trained"], str(found["gpus"]), str(found["at_a_time"])]
         cells += [f"{sizes[name] / 1e9:.2f}" for name in columns]
         cells += [gb(found["total"]), str(found["smallest_card_gb"] or "none")]
         lines.append("| " + " | ".join(cells) + " |")
@@ -258,10 +324,11 @@ def table(results: dict[str, Any]) -> str:
 
 def summary(results: dict[str, Any]) -> str:
     """Return the totals as Markdown: GB without / with a reference copy, and the smallest card for each."""
-    lines = [
-        "| shape | trained | " + " | ".join(f"{g} GPU{'s' * (g > 1)}" for g in GPUS) + " |",
-        "|:---|:---|" + "---:|" * len(GPUS),
-    ]
+    batch = results["batch"]
+    head = ["shape", "trained"]
+    for gpus, micro in cases(batch["sequences"], batch["micro_batch_size"]):
+        head.append(f"{gpus} GPU{'s' * (gpus > 1)}" + (f", {micro} at a time" if micro else ""))
+    lines = ["| " + " | ".join(head) + " |", "|:---|:---|" + "---:|" * (len(head) - 2)]
     rows: dict[tuple[str, str], list[str]] = {}
     for found in results["plans"]:
         both = [
@@ -284,10 +351,11 @@ def main() -> None:
     parser.add_argument("--shapes", nargs="+", choices=shape_names(), default=shape_names())
     parser.add_argument("--sequences", type=int, default=32, help="of one side of a round, over all GPUs")
     parser.add_argument("--tokens", type=int, default=256, help="of each sequence")
+    parser.add_argument("--micro-batch-size", type=int, default=4, help="sequences on each GPU at a time")
     parser.add_argument("--summary", action="store_true", help="print the totals alone")
     parser.add_argument("--out", type=Path, help="write the results as JSON")
     options = parser.parse_args()
-    results = report(options.shapes, options.sequences, options.tokens)
+    results = report(options.shapes, options.sequences, options.tokens, options.micro_batch_size)
     print(summary(results) if options.summary else table(results))
     print(
         f"\nGB on the fullest GPU; {options.sequences} sequences of {options.tokens} tokens a side. Estimates (~):"

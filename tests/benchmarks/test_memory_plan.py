@@ -119,6 +119,26 @@ def test_gathered_is_the_formula():
     )  # two blocks: each gradient, twice one
 
 
+def test_bf16_mixed_gathers_half_and_reduces_in_fp32():
+    model = narrow("all", "meta")
+    block = sum(p.numel() for p in model.network.model.layers[0].parameters())
+    rest = sum(p.numel() for p in model.parameters()) - 2 * block
+    found = memory_plan.gathered(model, 8, torch.bfloat16)
+    assert found == 2 * (rest + 2 * block) + 2 * (rest + block) + 4 * block
+
+
+def test_adding_takes_one_gradient_or_the_shard_of_one_block():
+    model = narrow("all", "meta")
+    block = memory_plan.largest_shards(model.network.model.layers[0].parameters(), 8)
+    assert memory_plan.adding(model, 1) == 4 * 4 * 56 * 74 == max(p.nbytes for p in model.parameters())
+    assert memory_plan.adding(model, 8) == sum(p.nbytes for p in block)
+
+
+def test_micro_batches_are_planned_where_a_share_is_more_than_one():
+    assert memory_plan.cases(32, 4) == [(1, None), (1, 4), (2, None), (2, 4), (8, None)]
+    assert memory_plan.cases(32, 1) == [(g, m) for g in (1, 2, 8) for m in (None, 1)]
+
+
 def test_the_script_plans_a_published_shape(tmp_path, monkeypatch, capsys):
     out = tmp_path / "plan.json"
     monkeypatch.setattr(sys, "argv", ["memory_plan.py", "--shapes", "llama-3.2-1b", "--out", str(out)])
@@ -127,19 +147,26 @@ def test_the_script_plans_a_published_shape(tmp_path, monkeypatch, capsys):
     results = json.loads(out.read_text())
     assert memory_plan.table(results) in printed
     assert all(formula in printed for formula in memory_plan.FORMULAS.values())
-    plans = {(found["trained"], found["gpus"]): found for found in results["plans"]}
-    assert set(plans) == {(name, gpus) for name in SETTINGS for gpus in (1, 2, 8)}
-    whole = plans["all weights, fp32", 1]["counted"]
+    plans = {(found["trained"], found["gpus"], found["at_a_time"]): found for found in results["plans"]}
+    shares = [(1, 32), (1, 4), (2, 16), (2, 4), (8, 4)]
+    assert list(plans) == [(name, *share) for name in SETTINGS for share in shares]
+    whole = plans["all weights, fp32", 1, 32]["counted"]
     number, tensors = read_shape("llama-3.2-1b").parameters, 16 * 9 + 2
     assert (whole["parameters"], whole["stash"]) == (4 * number, 4 * number)
     assert whole["adamw"] == 8 * number + 4 * tensors
-    for found in plans.values():
+    for (name, gpus, _), found in plans.items():
         parts = sum(found["counted"].values()) + sum(found["estimated"].values())
         assert found["total_with_reference"] == parts
-        assert found["total"] == parts - found["counted"]["reference"]
+        of_reference = found["counted"]["reference"] + found["estimated"]["reference_gathered"]
+        assert found["total"] == parts - of_reference
+        assert (found["estimated"]["reference_gathered"] > 0) == (gpus > 1 and not name.startswith("LoRA"))
     for name in SETTINGS:
-        totals = [plans[name, gpus]["total"] for gpus in (1, 2, 8)]
-        assert totals == sorted(totals, reverse=True)
+        totals = {share: plans[name, *share]["total"] for share in shares}
+        assert totals[1, 32] > totals[2, 16] > totals[8, 4]
+        assert totals[1, 32] > totals[1, 4] > totals[2, 4] > totals[8, 4]
+        assert totals[2, 16] > totals[2, 4]
+        kept = [plans[name, *share]["estimated"]["activations"] for share in shares[2:]]
+        assert kept[1] == kept[2] == pytest.approx(kept[0] / 4, rel=1e-3)
 
 
 def test_the_smallest_card_that_holds_it():
@@ -154,3 +181,10 @@ def test_the_committed_plan_is_of_every_shape_and_the_readme_shows_it():
     for found in results["plans"]:
         if (found["trained"], found["gpus"]) == ("all weights, fp32", 1):
             assert found["counted"]["parameters"] == 4 * read_shape(found["shape"]).parameters
+    totals = {(f["shape"], f["trained"], f["gpus"], f["at_a_time"]): f["total"] for f in results["plans"]}
+    fuller = {
+        (shape, *share)
+        for (shape, trained, *share), total in totals.items()
+        if trained == "all weights, bf16-mixed" and total > totals[shape, "all weights, fp32", *share]
+    }
+    assert fuller == {(shape, 1, 4) for shape in shape_names() if shape != "gpt2-xl"}
