@@ -164,6 +164,22 @@ def test_a_loss_that_is_not_finite_within_a_round_does_not_end_the_run(tmp_path:
     assert flat(module).isfinite().all()
 
 
+def test_a_batch_that_is_broken_is_no_measure_of_the_state_that_was_put_back(tmp_path: Path) -> None:
+    """The checkpoint of that round is written: the module looks at its loss on no batch at all."""
+
+    class Broken(Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            if trainer.global_step == 2:
+                batch["forget"]["inputs"].fill_(math.nan)
+
+    save = ModelCheckpoint(tmp_path, every_n_train_steps=1, save_top_k=-1, filename="{step}")
+    guard, points = CollapseGuard(every=1), Points()
+    fit(module_for(0.05), 5, [save, guard, points, Broken()], tmp_path)
+    assert [(entry["round"], entry["to"]) for entry in guard.history] == [(3, 2)]
+    assert torch.equal(points.points[3], points.points[2])
+    assert len(list(tmp_path.glob("*.ckpt"))) == 5
+
+
 def test_a_schedule_that_follows_the_loss_passes_over_a_round_that_broke(tmp_path: Path) -> None:
     module = module_for(0.01, scheduler=lambda o: ReduceLROnPlateau(o))
     trainer = fit(module, 5, [CollapseGuard(every=1), Poison(2)], tmp_path)

@@ -16,13 +16,14 @@ from torch import Tensor
 from tests.callbacks.runs import TwoLosses, batch_of, fit, module_for, rows
 from tests.distributed.contract import HOSTS, gathered
 from unlearnkit.callbacks import CollapseGuard, EvaluateEvery, ForgetTarget, GeN
+from unlearnkit.callbacks.order import LAST
 from unlearnkit.datamodules.paired_datasets import PairedDatasets
 from unlearnkit.errors import ConfigurationError
 from unlearnkit.modules import UnlearningModule
 from unlearnkit.modules.checkpoints import read_weights
 from unlearnkit.strategies import FixedWeights, ForgetOnly
 
-ROUNDS = 20
+ROUNDS = 12
 
 
 def rank() -> int:
@@ -64,6 +65,19 @@ class OfThisRank(TwoLosses):
         return found | {"summary": {name: (v or 0) + 1e-3 * rank() for name, v in found["summary"].items()}}
 
 
+class Saved(Callback):
+    """Write a checkpoint after some rounds, when all others have acted."""
+
+    when = LAST
+
+    def __init__(self, folder: Path, rounds: list[int]) -> None:
+        self.folder, self.rounds = folder, rounds
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if trainer.global_step in self.rounds:
+            trainer.save_checkpoint(self.folder / f"step={trainer.global_step}.ckpt")
+
+
 class Notes(Logger):
     """Note on every rank what it is told."""
 
@@ -99,13 +113,13 @@ def make(kind: str) -> tuple[UnlearningModule, list[Callback]]:
     """Return a fresh module and the callbacks of one kind of run."""
     gen = [GeN(every=6, safeguard=False)] if kind.endswith("-gen") else []
     strategy: Any = FixedWeights(c=0.5) if kind.startswith("hold") or gen else ForgetOnly()
-    module = module_for(0.4, strategy)
+    module = module_for(1.0, strategy)
     found: dict[str, list[Callback]] = {
         "stop": [ForgetTarget(target=2.0, every=2)],
         "stop-unseen": [ForgetTarget(target="unseen", every=1)],
         "hold": [ForgetTarget(target=0.1, action="hold", every=1)],
         "guard": [CollapseGuard(every=2, norm_factor=None)],
-        "guard-norm": [CollapseGuard(every=100, norm_factor=1.05)],
+        "guard-norm": [CollapseGuard(every=4, norm_factor=1.05)],
         "guard-nan": [CollapseGuard(every=2, norm_factor=None), Poison(5)],
         "guard-nan-gen": [CollapseGuard(every=2, norm_factor=None), Poison(5)],
     }
@@ -154,7 +168,7 @@ def best(host: str, folder: str) -> dict[str, Any]:
     evaluate = EvaluateEvery(OfThisRank(), every=2, score={"forget_loss": 0.2, "retain_loss": -1.0})
     save = ModelCheckpoint(folder, "{step}", monitor="eval/score", mode="max", every_n_train_steps=2)
     points, notes, module = Points(), Notes(), module_for(0.3, ForgetOnly())
-    fit(module, 40, [save, evaluate, points], Path(folder), data=Data(4), logger=notes, **settings(host))
+    fit(module, 30, [save, evaluate, points], Path(folder), data=Data(4), logger=notes, **settings(host))
     module.trainer.strategy.barrier()
     saved = read_weights(save.best_model_path)
     return {
@@ -175,9 +189,15 @@ def resumed(
     warnings.simplefilter("ignore")
     shared = Path(folder)
     whole_module, callbacks = make(kind)
-    save = ModelCheckpoint(shared, "{step}", every_n_train_steps=1, save_top_k=-1)
     points = Points()
-    fit(whole_module, ROUNDS, [*callbacks, points, save], shared, data=Data(8), **settings(host))
+    fit(
+        whole_module,
+        ROUNDS,
+        [*callbacks, points, Saved(shared, stops)],
+        shared,
+        data=Data(8),
+        **settings(host),
+    )
     ended, found = outcome(whole_module, callbacks, points), {}
     for stop in stops:
         module, again = make(kind)

@@ -85,25 +85,25 @@ def test_the_best_checkpoint_is_the_same_on_both_ranks(pool: Pool, tmp_path: Pat
     assert first["path"] == second["path"]
     scores = {point["round"]: point["score"] for point in first["path"] if point["round"]}
     best = max(scores, key=scores.__getitem__)
-    assert 2 < best < 40
+    assert 2 < best < 30
     for found in (first, second):
         assert found["best"] == str(tmp_path / f"step={best}.ckpt")
         assert found["score"] == scores[best]
-        assert found["metric"] == scores[40]
+        assert found["metric"] == scores[30]
         assert torch.equal(found["saved"], found["points"][best])
         assert not torch.equal(found["saved"], found["points"][best - 1])
-    assert first["logged"] == list(range(0, 41, 2))
+    assert first["logged"] == list(range(0, 31, 2))
     assert second["logged"] == []
 
 
 @pytest.mark.parametrize("host", HOSTS)
-@pytest.mark.parametrize(("kind", "stops"), [("hold", [3, 12]), ("guard-nan", [2, 4, 6, 9])])
+@pytest.mark.parametrize(("kind", "stops"), [("hold", [3, 8]), ("guard-nan", [5, 6])])
 def test_a_resumed_run_ends_with_the_same_bits(
     pool: Pool, tmp_path: Path, host: str, kind: str, stops: list[int]
 ) -> None:
     """Under FSDP2 a guard takes the checkpoint's own state as healthy: those here are the rounds it looks at."""
     if host == "fsdp2":
-        stops = [stop for stop in stops if stop % 2 == 0 or kind == "hold"]
+        stops = [stop for stop in stops if kind == "hold" or stop % 2 == 0]
     for found in pool("tests.distributed.acting:resumed", host, kind, stops, str(tmp_path)):
         for stop, (ended, again) in found.items():
             assert torch.equal(ended["parameters"], again["parameters"]), stop

@@ -190,6 +190,7 @@ class UnlearningModule(EvaluatedModule):
         except NonFiniteError as error:
             if self.guard is None or not self.guard(error):
                 raise
+        self._outside["batch"] = None  # it may be what is broken: no measure of the state that is put back
         self.host.round += 1
         return RoundReport({}, skipped="a loss that is not finite")
 
