@@ -96,7 +96,7 @@ TRAPS = [
         "unlearnkit/gradients/parabola.py",
         "relative = KAPPA * torch.finfo(torch.float32).eps",
         "relative = 0.0",
-        "tests/gradients/test_gen_step.py::test_a_rate_below_the_noise_does_not_stay_there",
+        "tests/gradients/test_gen_start.py::test_a_rate_below_the_noise_does_not_stay_there",
     ),
     Trap(
         "7",

@@ -67,6 +67,18 @@ class Host(Protocol):
 
 
 @contextmanager
+def eval_mode(network: nn.Module) -> Iterator[None]:
+    """Switch dropout and the like off inside the block; every submodule then gets its own mode back."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+@contextmanager
 def scaled_learning_rate(optimizer: torch.optim.Optimizer, scale: float) -> Iterator[None]:
     """Multiply every group's learning rate for the length of the block, then put it back exactly."""
     scheduled = [group["lr"] for group in optimizer.param_groups]

@@ -10,7 +10,8 @@ from torch import nn
 
 from tests.models.tiny_networks import CONTEXT, VOCABULARY, tiny
 from unlearnkit.errors import ConfigurationError, DataError
-from unlearnkit.models.generation import eval_mode, greedy
+from unlearnkit.host import eval_mode
+from unlearnkit.models.generation import greedy
 
 
 def some_prompts(count: int, seed: int = 0) -> list[list[int]]:

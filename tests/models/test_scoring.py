@@ -11,7 +11,8 @@ from transformers import CohereConfig, CohereForCausalLM, Gemma2Config, Gemma2Fo
 
 from tests.models.tiny_networks import CONTEXT, VOCABULARY, tiny
 from unlearnkit.errors import DataError
-from unlearnkit.models.generation import eval_mode, greedy
+from unlearnkit.host import eval_mode
+from unlearnkit.models.generation import greedy
 from unlearnkit.models.scoring import score
 
 Pairs = list[tuple[list[int], list[int]]]

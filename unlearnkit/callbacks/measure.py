@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from unlearnkit.errors import ConfigurationError
-from unlearnkit.models.generation import eval_mode
+from unlearnkit.host import eval_mode
 from unlearnkit.sharding import reshard, sharded_modules
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from unlearnkit.batches import ForgetRetainBatch
 from unlearnkit.gradients.probe import Displacement
-from unlearnkit.host import PlainHost
+from unlearnkit.host import PlainHost, eval_mode
 
 RetainLoss = Callable[[], tuple[Tensor, Tensor]]
 """Returns the retain loss where the model is now: sum and count over all ranks, 0-d, no gradient."""
@@ -67,11 +67,6 @@ def _forked_generators() -> AbstractContextManager[None]:
 @torch.no_grad()
 def plain_loss(host: PlainHost, batch: ForgetRetainBatch) -> tuple[Tensor, Tensor]:
     """Return a plain host's mean retain loss in eval mode, 0-d, and a count of one."""
-    modes = [(module, module.training) for module in host.model.modules()]
-    host.model.eval()
-    try:
+    with eval_mode(host.model):
         loss = host.loss("retain", batch)
-    finally:
-        for module, training in modes:
-            module.training = training
     return loss, torch.ones_like(loss)

@@ -4,28 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
 from unlearnkit.errors import ConfigurationError, DataError
+from unlearnkit.host import eval_mode
 
 _LEAVE = 0.125
 """Rows that have ended leave the batch when they are this share of it: selecting costs about one step."""
-
-
-@contextmanager
-def eval_mode(network: nn.Module) -> Iterator[None]:
-    """Switch dropout and the like off inside the block; every submodule then gets its own mode back."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def greedy(

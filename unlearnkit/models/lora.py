@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from unlearnkit.batches import TokenBatch
 from unlearnkit.errors import ConfigurationError, MissingDependencyError, UnknownNameError
-from unlearnkit.models.generation import eval_mode
+from unlearnkit.host import eval_mode
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unlearnkit.errors import DataError
-from unlearnkit.models.generation import eval_mode
+from unlearnkit.host import eval_mode
 
 _POSITIONS_AT_ONCE = 512
 """Scored positions whose logits are widened to fp32 at one time; bounds memory for large vocabularies."""

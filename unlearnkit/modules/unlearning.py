@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from unlearnkit.batches import ForgetRetainBatch, Side
 from unlearnkit.errors import ConfigurationError, NonFiniteError
-from unlearnkit.models.generation import eval_mode
+from unlearnkit.host import eval_mode
 from unlearnkit.modules.cached_reference import ask_ahead, require_known_batches
 from unlearnkit.modules.checkpoints import open_next_epoch, refuse_timed
 from unlearnkit.modules.evaluated import EvaluatedModule
