@@ -311,3 +311,36 @@ def test_a_default_configuration_file_may_name_another_strategy(tmp_path):
     strategy = found.value.args[0].fit.model.strategy
     assert isinstance(strategy, FixedWeights)
     assert strategy.c == 0.3
+
+
+CALLBACKS = """
+trainer:
+  max_steps: 4
+  callbacks:
+    - class_path: ModelCheckpoint
+      init_args: {monitor: eval/score, mode: max, every_n_train_steps: 2, filename: "{step}"}
+    - class_path: ForgetTarget
+      init_args: {monitor: eval/forget_probability, target: 2.0, action: hold, every: 2}
+    - class_path: ForgetTarget
+      init_args: {target: 50, every: 2}
+    - class_path: CollapseGuard
+      init_args: {every: 2, norm_factor: null}
+    - class_path: EvaluateEvery
+      init_args:
+        evaluator: {class_path: TOFUEvaluator, init_args: {rows: 2, max_new_tokens: 2, truth_ratio: false}}
+        every: 2
+        score: {retain_loss: -1.0, forget_rouge: -1.0}
+"""
+
+
+def test_callbacks_are_named_in_a_yaml_by_their_short_names(here, capsys, recwarn):
+    (here / "own.yaml").write_text(CALLBACKS)
+    assert main(["fit", "--config", "tofu/ngdiff.yaml", "--config", "own.yaml", *TINY]) == 0
+    results = json.loads((here / "runs/own/version_0/results.json").read_text())
+    metrics = results["metrics"]
+    assert metrics["eval/score"] == pytest.approx(-metrics["eval/retain_loss"] - metrics["eval/forget_rouge"])
+    assert metrics["forget_target/value"] == pytest.approx(metrics["eval/forget_loss"], rel=0.5)
+    assert metrics["guard/rollbacks"] == 0
+    scores = {point["round"]: point["score"] for point in results["path"] if point["round"]}
+    assert Path(results["checkpoint"]).name == f"step={max(scores, key=scores.get)}.ckpt"
+    assert not [found for found in recwarn if "AFTER optimization" in str(found.message)]

@@ -101,6 +101,8 @@ def run(arguments: Sequence[str], name: str) -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     # Each command writes into a folder of its own, so the checkpoint's folder is always another one.
     warnings.filterwarnings("ignore", message="The dirpath has changed")
+    # It advises to save the weights from before the round; ours is the state after it, as its name says.
+    warnings.filterwarnings("ignore", message="Using ModelCheckpoint with manual optimization")
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_no_advertisement)
     trainer = UnlearnKitCLI(arguments, name).trainer
     folder = trainer.log_dir  # asked on every rank, because it broadcasts
