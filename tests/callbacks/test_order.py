@@ -40,3 +40,9 @@ def test_each_acts_on_what_those_before_it_left(tmp_path: Path, order: tuple[int
     kinds = [type(callback) for callback in trainer.callbacks]
     assert kinds == [GeN, CollapseGuard, Other, EvaluateEvery, ForgetTarget, ModelCheckpoint]
     assert other.set_up == 1
+
+
+def test_what_moves_the_model_comes_before_its_evaluation(tmp_path: Path) -> None:
+    """An average of a user, say, that was listed behind."""
+    trainer = fit(module_for(), 1, [EvaluateEvery(TwoLosses(), every=1), Other()], tmp_path)
+    assert [type(callback) for callback in trainer.callbacks] == [Other, EvaluateEvery]
