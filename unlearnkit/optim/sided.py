@@ -1,0 +1,135 @@
+"""What optimizers with state for each side share: whose step it is, how state is named, checked and restored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from unlearnkit.batches import Side
+from unlearnkit.errors import ConfigurationError, MismatchError
+
+COUNTERS = ("step", "begun")
+"""Last parts of the names of states that count."""
+
+
+class SidedOptimizer(torch.optim.Optimizer):
+    """An optimizer whose every step is one side's, which ``step`` is told.
+
+    The group's ``lr`` is the retain side's rate, so that any scheduler of torch sets both: the forget side's
+    is ``lr`` times the group's ``forget_ratio``. States are tensors named ``side/name``. Both sides' are
+    allocated together, because a distributed checkpoint expects the same names on every save.
+
+    Args:
+        groups: Parameter groups, each with at least one parameter.
+        kind: What tells its states from another optimizer's; kept in the groups.
+
+    Raises:
+        ConfigurationError: There is no parameter.
+    """
+
+    by_side: ClassVar[bool] = True
+
+    def __init__(self, groups: list[dict[str, Any]], kind: str) -> None:
+        super().__init__(groups, {"kind": kind})
+        self.kind = kind
+        self._full_precision: set[int] = set()
+
+    def keep_full_precision(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Leave the states of these parameters in their own type where others take 8 bits (embeddings)."""
+        self._full_precision |= {id(parameter) for parameter in parameters}
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None, side: Side | None = None) -> Any:
+        """Step along the gradients with the state of one side.
+
+        Args:
+            closure: Evaluates and backpropagates first.
+            side: Whose step; None allocates all states and moves nothing (distributed checkpoints ask so).
+
+        Returns:
+            What the closure returned, or None.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None and not self.state[parameter]:
+                    self.allocate(parameter, group)
+        if side is not None:
+            self.move(side)
+        return loss
+
+    def allocate(self, parameter: nn.Parameter, group: dict[str, Any]) -> None:
+        """Make the states of both sides for one parameter."""
+        raise NotImplementedError
+
+    def move(self, side: Side) -> None:
+        """Step along the gradients with the state of one side; parameters without a gradient stay."""
+        raise NotImplementedError
+
+    def rate(self, group: dict[str, Any], side: Side) -> float:
+        """Return the learning rate of one side."""
+        lr = float(group["lr"])
+        return lr * float(group["forget_ratio"]) if side == "forget" else lr
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load states of the same kind, counters with all their digits.
+
+        Raises:
+            MismatchError: They are another optimizer's.
+        """
+        found = {group.get("kind") for group in state_dict["param_groups"]}
+        if found != {self.kind}:
+            theirs = ", ".join(sorted(str(kind or "an optimizer without sides") for kind in found))
+            raise MismatchError(
+                f"`optimizer` of a checkpoint must be the one that goes on, {self.kind}. Found the state of "
+                f"{theirs}. Resume with that optimizer, or start a new run from the checkpoint's model."
+            )
+        super().load_state_dict(state_dict)
+        for saved, group in zip(state_dict["param_groups"], self.param_groups, strict=True):
+            for key, parameter in zip(saved["params"], group["params"], strict=True):
+                for name, value in state_dict["state"].get(key, {}).items():
+                    if name.rpartition("/")[2] in COUNTERS:
+                        # torch casts states to the parameter's type: in bf16 a counter stops at 256.
+                        where = self.counter_device(parameter, name, group)
+                        self.state[parameter][name] = value.detach().clone().to(where)
+
+    def counter_device(self, parameter: nn.Parameter, name: str, group: dict[str, Any]) -> torch.device:
+        """Return where a counter lies: beside the processor, so that reading it synchronises nothing."""
+        return torch.device("cpu")
+
+
+def require_parameters(parameters: Iterable[Any], owner: str) -> list[dict[str, Any]]:
+    """Return parameters, or groups of them, as a list of groups.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    given = list(parameters)
+    groups = [dict(one) for one in given] if given and isinstance(given[0], dict) else [{"params": given}]
+    for group in groups:
+        found = group["params"]
+        group["params"] = [found] if isinstance(found, Tensor) else list(found)
+    if not all(group["params"] for group in groups):
+        raise ConfigurationError(
+            f"`params` of {owner} must hold at least one parameter. Found none. Pass model.parameters(), and see that "
+            "some of them require gradients."
+        )
+    return groups
+
+
+def require_rate(name: str, rate: Any, *, zero: bool = True) -> None:
+    """Refuse a learning rate below 0, and 0 itself where a ratio is made of it.
+
+    Raises:
+        ConfigurationError: It is out of range.
+    """
+    if not (rate >= 0 if zero else rate > 0):
+        raise ConfigurationError(
+            f"`{name}` must be {'0 or above' if zero else 'above 0'}, a learning rate. Found {rate}. Use e.g. 1e-4."
+        )

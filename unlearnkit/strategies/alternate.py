@@ -1,0 +1,140 @@
+"""Alternate: forget steps, then retain steps."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from unlearnkit.batches import SIDES, ForgetRetainBatch, Side
+from unlearnkit.errors import ConfigurationError, UnknownNameError
+from unlearnkit.gradients import clip_, squared_norm
+from unlearnkit.host import Host
+from unlearnkit.strategies.base import NON_FINITE, Losses, RoundReport, Strategy, verdict
+
+
+class Alternate(Strategy):
+    """Make T_f steps on the forget side, then T_r on the retain side (paper 002, algorithm 1).
+
+    With one optimizer this is the paper's Alternate; with ``DualOptim`` or ``DualOptimPlus`` these. Its Joint is
+    ``FixedWeights(0.5)``: one step on half the sum of both losses.
+
+    A round's batch of a side is shared out among the side's steps, so that a round sees as many samples as with
+    any other strategy: micro-batches are dealt out in turn, rows of a single batch likewise. A step whose share is
+    empty on all ranks is left out, and so is one whose gradient is not finite.
+
+    Args:
+        forget_steps: T_f, steps on the forget side; in mode ``pass`` whole rounds.
+        retain_steps: T_r, steps on the retain side; in mode ``pass`` whole rounds.
+        mode: ``batch`` alternates within each round; ``pass`` makes T_f rounds of one forget step with the whole
+            batch, then T_r rounds of one retain step.
+        forget_clip: Largest norm of a forget step's gradient, or None.
+        retain_clip: Largest norm of a retain step's gradient, or None.
+        forget_rate: Factor on the learning rate of forget steps, for optimizers that have one rate.
+        retain_rate: Factor on the learning rate of retain steps.
+        forget_decay: What is left of ``forget_rate`` after each round.
+        retain_decay: What is left of ``retain_rate`` after each round.
+
+    Raises:
+        ConfigurationError: A number of steps is below 1, a clip is not above 0, or a rate or decay is negative.
+        UnknownNameError: ``mode`` is neither of the two.
+
+    >>> Alternate(forget_steps=1, retain_steps=2).schedule(0)
+    ['forget', 'retain', 'retain']
+    >>> [Alternate(1, 2, mode="pass").schedule(round) for round in range(3)]
+    [['forget'], ['retain'], ['retain']]
+    """
+
+    broken_steps: Tensor
+    """How many steps were left out because their gradient was not finite, 0-d int64."""
+
+    def __init__(
+        self,
+        forget_steps: int = 1,
+        retain_steps: int = 1,
+        mode: Literal["batch", "pass"] = "batch",
+        forget_clip: float | None = None,
+        retain_clip: float | None = None,
+        forget_rate: float = 1.0,
+        retain_rate: float = 1.0,
+        forget_decay: float = 1.0,
+        retain_decay: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.steps: dict[Side, int] = {"forget": forget_steps, "retain": retain_steps}
+        self.clips: dict[Side, float | None] = {"forget": forget_clip, "retain": retain_clip}
+        self.rates: dict[Side, float] = {"forget": forget_rate, "retain": retain_rate}
+        self.decays: dict[Side, float] = {"forget": forget_decay, "retain": retain_decay}
+        if mode not in ("batch", "pass"):
+            raise UnknownNameError.among("mode", str(mode), ["batch", "pass"])
+        self.mode = mode
+        for side in SIDES:
+            _require(f"{side}_steps", self.steps[side], "1 or above", self.steps[side] >= 1, "1")
+            clip = self.clips[side]
+            _require(f"{side}_clip", clip, "above 0, or None", clip is None or clip > 0, "1.0")
+            _require(f"{side}_rate", self.rates[side], "0 or above", self.rates[side] >= 0, "1.0")
+            _require(f"{side}_decay", self.decays[side], "in [0, 1]", 0 <= self.decays[side] <= 1, "0.99")
+        self.register_buffer("broken_steps", torch.zeros((), dtype=torch.int64))
+
+    def schedule(self, round: int) -> list[Side]:
+        """Return the sides of a round's steps, in order; a function of the round's number alone."""
+        order: list[Side] = [side for side in SIDES for _ in range(self.steps[side])]
+        return order if self.mode == "batch" else [order[round % len(order)]]
+
+    def update(self, host: Host, batch: ForgetRetainBatch) -> RoundReport:
+        """Make the round's steps in order; report each side's loss at its first one."""
+        schedule = self.schedule(host.round)
+        shares = {side: _shares(batch[side], schedule.count(side)) for side in SIDES if side in schedule}
+        first: Losses = {}
+        reasons: list[str | None] = []
+        for side in schedule:
+            share = shares[side].pop(0)
+            if side in host.held and side in first:
+                continue  # its loss is known, and it does not move
+            part: Any = {side: share}
+            loss, gradients = host.gradients(side, part)
+            first.setdefault(side, loss)
+            reason = verdict(host, {side: loss}, [squared_norm(gradients)])
+            reasons.append(reason)
+            self.broken_steps += reason == NON_FINITE
+            if reason is None:
+                self._step_along(host, gradients, side)
+        skipped = reasons[0] if all(reason is not None for reason in reasons) else None
+        return RoundReport(first, skipped=skipped)
+
+    def _step_along(self, host: Host, gradients: list[Tensor], side: Side) -> None:
+        longest = self.clips[side]
+        if longest is not None:
+            clip_(gradients, longest)
+        scale = host.lr_scale
+        host.lr_scale = scale * self.rates[side] * self.decays[side] ** host.round
+        try:
+            host.apply(gradients, side)
+        finally:
+            host.lr_scale = scale
+
+
+def _shares(batch: Any, steps: int) -> list[Any]:
+    """Share a batch, or a list of micro-batches, out among steps: step t gets elements t, t + T, ...
+
+    >>> _shares(["a", "b", "c"], 2)
+    [['a', 'c'], ['b']]
+    >>> [share["x"].tolist() for share in _shares({"x": torch.arange(3)}, 2)]
+    [[0, 2], [1]]
+    """
+    if steps == 1:
+        return [batch]
+    if isinstance(batch, (list, tuple)):
+        # Fewer micro-batches than steps: an empty one keeps the ranks' exchanges alike.
+        return [list(batch[t::steps]) or [_rows(batch[0], slice(0, 0))] for t in range(steps)]
+    return [_rows(batch, slice(t, None, steps)) for t in range(steps)]
+
+
+def _rows(batch: dict[str, Tensor], rows: slice) -> dict[str, Tensor]:
+    return {name: tensor[rows] for name, tensor in batch.items()}
+
+
+def _require(name: str, found: Any, rule: str, holds: bool, use: str) -> None:
+    if not holds:
+        raise ConfigurationError(f"`{name}` must be {rule}. Found {found}. Use e.g. {name}={use}.")
