@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -113,10 +114,11 @@ def share(batch: LabelledBatch, rank: int, border: int) -> LabelledBatch:
 
 
 def cut(batch: LabelledBatch, parts: int) -> LabelledBatch | list[LabelledBatch]:
-    """Cut a batch into unequal micro-batches: one sample each, and the rest."""
+    """Cut a batch into unequal micro-batches: two samples, one each, and the rest; some may be empty."""
     if parts == 0:
         return batch
-    return [some(batch, i, i + 1 if i < parts - 1 else None) for i in range(parts)]
+    borders = [0, *range(2, parts + 1), None]
+    return [some(batch, low, high) for low, high in pairwise(borders)]
 
 
 def local_batches(case: Case, rank: int | None) -> list[Any]:
