@@ -138,12 +138,15 @@ class CausalLM(nn.Module):
         return list(max(outermost, key=len, default=[]))
 
     def forward(self, batch: TokenBatch) -> Tensor:
-        """Return logits [batch, tokens, vocabulary] in the network's type."""
-        output = self.network(
-            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False
-        )
+        """Return logits [batch, tokens, vocabulary] in the network's type; an empty batch has gradients of zero."""
+        ids, mask = batch["input_ids"], batch["attention_mask"]
+        size = len(ids)
+        if not size:  # networks cannot reshape nothing, and a rank without a sample must do what the others do
+            ids = torch.zeros(1, max(ids.shape[1], 1), dtype=ids.dtype, device=ids.device)
+            mask = torch.ones_like(ids)
+        output = self.network(input_ids=ids, attention_mask=mask, use_cache=False)
         logits: Tensor = output.logits
-        return logits
+        return logits if size else logits[:0]
 
     def token_losses(self, batch: TokenBatch) -> Tensor:
         """Return the negative log-likelihood of each next token, [batch, tokens - 1], nats, fp32.

@@ -17,8 +17,8 @@ Factory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 CHUNK = 2**24
 """Elements whose 8-bit states are widened at a time."""
 
-UNSIGNED = ("exp_avg_sq", "max_exp_avg_sq", "square_avg", "sum")
-"""States of torch's optimizers that are never below zero."""
+SQUARES = ("exp_avg_sq", "max_exp_avg_sq", "square_avg", "sum")
+"""States of torch's optimizers that hold squares of gradients."""
 
 
 class DualOptim(SidedOptimizer):
@@ -134,12 +134,15 @@ class DualOptim(SidedOptimizer):
             state[f"{side}/begun"].fill_(1.0)
             return {}
         names = [name for name in state if name.startswith(start) and name != f"{side}/begun"]
-        return {name.removeprefix(start): self._widened(parameter, state[name]) for name in names}
+        return {
+            name.removeprefix(start): self._widened(parameter, name.removeprefix(start), state[name])
+            for name in names
+        }
 
-    def _widened(self, parameter: nn.Parameter, state: Tensor) -> Tensor:
+    def _widened(self, parameter: nn.Parameter, name: str, state: Tensor) -> Tensor:
         if self.quantize is None or not self.quantize.holds(state):
             return state
-        wide: Tensor = self.quantize.widen(state)
+        wide: Tensor = self.quantize.widen(state, name in SQUARES)
         found: Tensor = self.quantize.like(parameter, wide)
         return found
 
@@ -156,9 +159,9 @@ class DualOptim(SidedOptimizer):
                 and id(parameter) not in self._full_precision
             ):
                 if kept is None:
-                    kept = self.quantize.zeros(parameter, name not in UNSIGNED)
+                    kept = self.quantize.zeros(parameter, signed=name not in SQUARES)
                 if self.quantize.holds(kept):
-                    self.quantize.narrow_(kept, value)
+                    self.quantize.narrow_(kept, value, name in SQUARES)
                     value = kept
             state[f"{side}/{name}"] = value
 

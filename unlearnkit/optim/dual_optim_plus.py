@@ -19,8 +19,8 @@ from unlearnkit.sharding import local_part
 log = logging.getLogger("unlearnkit")
 
 PRESETS: dict[str, PlusRule] = {
-    "measured": PlusRule("lagged", "decoupled", (0.9, 0.95), (0.99, 0.999)),
-    "slides": PlusRule("current", "plus", (0.9, 0.95), (0.99, 0.999)),
+    "measured": PlusRule("lagged", "decoupled", (0.9, 0.95), (0.99, 0.999), v_floor=0.01),
+    "slides": PlusRule("current", "plus", (0.9, 0.95), (0.99, 0.999), v_floor=0.01),
     "authors": PlusRule("lagged", "plus", (0.9, 0.95), (0.9, 0.95), negative="abs"),
 }
 """Rules by name: what was measured to be steadiest, the order of the paper, and the authors' scripts."""
@@ -58,7 +58,8 @@ class DualOptimPlus(SidedOptimizer):
         second_moment: ``plus`` has base and delta of g*g too, whose sum can be negative; ``decoupled`` one average
             a side; ``shared`` one for both sides, with the base's decay.
         negative: What becomes of a negative second moment: its absolute value, or zero.
-        v_floor: Smallest second moment as a fraction of the base's, for ``plus``.
+        v_floor: Smallest second moment as a fraction of the base's, for ``plus``; with 0 and ``negative="floor"``
+            a coordinate whose second moment is negative steps by ``lr u / eps``.
         state_bits: 32 keeps states in the parameters' type; 8 in blocks of 256 that share a scale (needs torchao).
 
     Raises:
@@ -87,7 +88,7 @@ class DualOptimPlus(SidedOptimizer):
         order: Literal["current", "lagged"] | None = None,
         second_moment: Literal["plus", "decoupled", "shared"] | None = None,
         negative: Literal["abs", "floor"] | None = None,
-        v_floor: float = 0.0,
+        v_floor: float | None = None,
         state_bits: Literal[32, 8] = 32,
     ) -> None:
         groups = require_parameters(params, "DualOptimPlus")
@@ -119,7 +120,7 @@ class DualOptimPlus(SidedOptimizer):
             "weight_decay": weight_decay,
             "order": rule.order,
             "negative": rule.negative,
-            "v_floor": v_floor,
+            "v_floor": rule.v_floor,
         }
         kind = f"DualOptimPlus(second_moment={rule.second_moment}, state_bits={state_bits})"
         super().__init__([defaults | group for group in groups], kind)
@@ -211,7 +212,7 @@ class _Borrowed:
 
     def __init__(self, owner: DualOptimPlus, chunk: list[nn.Parameter], side: Side) -> None:
         self.owner, self.chunk, self.side = owner, chunk, side
-        self.wide: list[tuple[Tensor, Tensor]] = []
+        self.wide: list[tuple[Tensor, Tensor, bool]] = []
 
     def _open(self, name: str) -> list[Tensor]:
         quantize = self.owner.quantize
@@ -221,8 +222,9 @@ class _Borrowed:
             if state is None:
                 return []
             if quantize is not None and quantize.holds(state):
-                wide = quantize.widen(state)
-                self.wide.append((state, wide))
+                squares = name.endswith("_sq")
+                wide = quantize.widen(state, squares)
+                self.wide.append((state, wide, squares))
                 found.append(wide)
             else:
                 found.append(local_part(state))
@@ -234,8 +236,8 @@ class _Borrowed:
         return Moments([local_part(p) for p in self.chunk], gradients, *(self._open(name) for name in names))
 
     def __exit__(self, *_: object) -> None:
-        for state, wide in self.wide:
-            self.owner.quantize.narrow_(state, wide)
+        for state, wide, squares in self.wide:
+            self.owner.quantize.narrow_(state, wide, squares)
 
 
 def _chunks(parameters: list[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
@@ -260,7 +262,7 @@ def _rule(
     order: Any,
     second_moment: Any,
     negative: Any,
-    v_floor: float,
+    v_floor: float | None,
 ) -> PlusRule:
     known = {
         "preset": (preset, list(PRESETS)),
@@ -279,7 +281,7 @@ def _rule(
             )
     if not eps > 0:
         raise ConfigurationError(f"`eps` must be above 0. Found {eps}. Use e.g. 1e-8.")
-    if v_floor < 0:
+    if v_floor is not None and v_floor < 0:
         raise ConfigurationError(f"`v_floor` must be 0 or above. Found {v_floor}. Use e.g. 0.01.")
     return PlusRule(
         order or start.order,
@@ -288,7 +290,7 @@ def _rule(
         base_betas or start.base_betas,
         eps,
         negative or start.negative,
-        v_floor,
+        start.v_floor if v_floor is None else v_floor,
     )
 
 
