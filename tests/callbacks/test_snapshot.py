@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from torch import nn
 from tests.callbacks.runs import fit, flat, module_for
 from unlearnkit.callbacks.snapshot import Snapshot
 from unlearnkit.modules import UnlearningModule
+from unlearnkit.optim import DualOptim
 from unlearnkit.testing import AlternatingStub, ToyClassifier, toy_pair
 
 OPTIMIZERS = {
@@ -102,3 +105,37 @@ def _fit_batches(module, batches, callbacks, folder):
         enable_model_summary=False, default_root_dir=folder, callbacks=callbacks,
     )  # fmt: skip
     trainer.fit(module, torch.utils.data.DataLoader(batches, batch_size=None))
+
+
+@pytest.mark.parametrize("offload", [False, True])
+@pytest.mark.parametrize("bits", [32, 8])
+def test_an_optimizer_with_states_for_each_side_goes_back_too(
+    bits: int, offload: bool, tmp_path: Path
+) -> None:
+    """States in 8 bits are no plain tensors: they cannot be cloned, and `to` shares their memory."""
+    weight = nn.Parameter(torch.randn(64, 64))
+    optimizer = DualOptim(
+        [weight],
+        forget=functools.partial(torch.optim.AdamW, lr=0.1),
+        retain=functools.partial(torch.optim.SGD, lr=0.5, momentum=0.9),
+        state_bits=bits,
+    )
+    parts = {"strategy": nn.Module(), "objectives": nn.Module(), "model": nn.ParameterList([weight])}
+    host, trainer = SimpleNamespace(parameters=[weight]), SimpleNamespace(optimizers=[optimizer])
+    module = SimpleNamespace(host=host, trainer=trainer, **parts)
+
+    def both(seed: int) -> torch.Tensor:
+        for side in ("forget", "retain"):
+            weight.grad = torch.randn(64, 64, generator=torch.Generator().manual_seed(seed))
+            optimizer.step(side=side)
+        return weight.detach().clone()
+
+    both(0)
+    snapshot = Snapshot.take(module, offload)
+    torch.save(snapshot.state(), tmp_path / "state")
+    expected = both(1)
+    both(2)
+    snapshot.restore(module)
+    assert torch.equal(both(1), expected)
+    Snapshot(**torch.load(tmp_path / "state", weights_only=True)).restore(module)
+    assert torch.equal(both(1), expected)

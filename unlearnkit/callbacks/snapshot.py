@@ -21,8 +21,6 @@ class Snapshot:
         optimizer: For each of them the optimizer's state by name; tensors are copies.
         buffers: Parts of the buffers, in their order.
 
-    >>> from torch import nn
-    >>> from unlearnkit.modules import UnlearningModule
     >>> Snapshot([torch.ones(2)], [{}], []).state()["parameters"]
     [tensor([1., 1.])]
     """
@@ -46,8 +44,7 @@ class Snapshot:
         def copied(value: Any) -> Any:
             if not isinstance(value, Tensor):
                 return value
-            part = local_part(value).detach()
-            return part.to("cpu", copy=True) if offload else part.clone()
+            return _copy(local_part(value).detach(), torch.device("cpu") if offload else value.device)
 
         states = _optimizer(module).state
         return cls(
@@ -80,12 +77,23 @@ class Snapshot:
         return {"parameters": self.parameters, "optimizer": self.optimizer, "buffers": self.buffers}
 
 
+def _copy(part: Any, device: torch.device) -> Tensor:
+    """Return a copy; of a state in 8 bits the tensors that it is made of, because it cannot be cloned itself."""
+    if not hasattr(part, "__tensor_flatten__"):
+        copied: Tensor = part.to(device, copy=True)
+        return copied
+    names, context = part.__tensor_flatten__()
+    inner = {name: _copy(getattr(part, name), device) for name in names}
+    made: Tensor = type(part).__tensor_unflatten__(inner, context, part.shape, part.stride())
+    return made
+
+
 def _put_back(now: Any, saved: Any) -> Any:
     """Return a saved value in the tensor that is there, which knows its device and shards."""
     if isinstance(now, Tensor) and isinstance(saved, Tensor):
         local_part(now).copy_(saved)
         return now
-    return saved.clone() if isinstance(saved, Tensor) else saved
+    return _copy(saved, saved.device) if isinstance(saved, Tensor) else saved
 
 
 def _optimizer(module: Any) -> torch.optim.Optimizer:
