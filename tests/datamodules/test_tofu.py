@@ -255,3 +255,21 @@ def test_names_and_numbers() -> None:
 def test_asked_before_setup() -> None:
     with pytest.raises(ConfigurationError, match=r"known after setup.*Call .setup\(\) first"):
         _ = TOFU().tokenizer
+
+
+def test_unseen_authors_are_on_neither_side_and_as_many_as_are_forgotten():
+    data = TOFU(authors=20, questions=3, retain_authors=4, train_batch_size=4)
+    data.setup()
+    batches = list(data.unseen_batches())
+    seen = {*data.split.forget, *data.split.retain}
+    index = [int(i) for batch in batches for i in batch["index"]]
+    assert len(index) == len(set(index)) == len(data.split.forget) == 6
+    assert not seen & set(index)
+    assert [len(batch["index"]) for batch in batches] == [4, 2]
+
+
+def test_a_split_of_everything_has_no_unseen_authors():
+    data = TOFU(authors=10, questions=3)
+    data.setup()
+    with pytest.raises(DataError, match=r"`unseen` data must be .* Found none.*--data.retain_authors=4"):
+        next(data.unseen_batches())

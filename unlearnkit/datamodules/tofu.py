@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +13,7 @@ from unlearnkit.datamodules.tofu_files import Row, load_tofu
 from unlearnkit.datamodules.tofu_rows import KNOWLEDGE, RETAIN_OF, TofuRows, configurations, read_rows
 from unlearnkit.datamodules.tokenization import Encoded, Encoder
 from unlearnkit.datamodules.tokenizer_files import load_tokenizer, save_tokenizer, train_bpe
-from unlearnkit.errors import ConfigurationError, UnknownNameError
+from unlearnkit.errors import ConfigurationError, DataError, UnknownNameError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -188,6 +188,27 @@ class TOFU(ForgetRetainDataModule):
         rows = [self._data.rows[number] for number in numbers]
         learn = self._tokenizer_from is None if self.knowledge is None else self.knowledge
         return rows + self._knowledge_rows() if part == "train" and learn else rows
+
+    def unseen_batches(self) -> Iterator[TokenBatch]:
+        """Yield pairs of authors that are in the data set and on neither side, as many as are to be forgotten.
+
+        Raises:
+            DataError: The two sides together are the whole data set.
+        """
+        data, _ = self._known()
+        used = {*self.split.forget, *self.split.retain}
+        rows = [data.rows[number] for number in range(self.split.rows) if number not in used]
+        if not rows:
+            raise DataError(
+                "`unseen` data must be authors on neither side. Found none: forget and retain set are the whole data "
+                f"set ({self.split.rows} pairs). Leave some out, e.g. --data.retain_authors={self._some_authors()}."
+            )
+        rows, size = rows[: len(self.split.forget)], self.batch_sizes["train"]
+        for low in range(0, len(rows), size):
+            yield self.collate(rows[low : low + size])
+
+    def _some_authors(self) -> int:
+        return max(1, len(self.split.retain) // self.questions // 2)
 
     def evaluation_samples(self, name: str) -> Sequence[QARow]:
         """Return the pairs of one evaluation set."""
