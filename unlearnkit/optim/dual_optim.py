@@ -168,8 +168,8 @@ class DualOptim(SidedOptimizer):
     def counter_device(self, parameter: nn.Parameter, name: str, group: dict[str, Any]) -> torch.device:
         """Return the parameter's device where torch's fused or capturable code counts there, else the processor's."""
         side = name.partition("/")[0]
-        there = name.endswith("/step") and (group.get(f"{side}/fused") or group.get(f"{side}/capturable"))
-        return parameter.device if there else torch.device("cpu")
+        there = group.get(f"{side}/fused") or group.get(f"{side}/capturable")
+        return parameter.device if there and not name.endswith("/begun") else torch.device("cpu")
 
 
 def _settings(group: dict[str, Any]) -> list[str]:

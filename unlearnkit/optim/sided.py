@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from unlearnkit.batches import Side
 from unlearnkit.errors import ConfigurationError, MismatchError
 
-COUNTERS = ("step", "begun")
-"""Last parts of the names of states that count."""
+COUNTERS = ("step", "begun", "mu_product", "mu", "eta")
+"""Last parts of the names of states that are one number of their own type, here and in torch's optimizers."""
 
 
 class SidedOptimizer(torch.optim.Optimizer):
