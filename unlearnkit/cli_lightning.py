@@ -20,6 +20,7 @@ import unlearnkit.evaluators
 import unlearnkit.models
 import unlearnkit.modules
 import unlearnkit.objectives
+import unlearnkit.optim
 import unlearnkit.strategies  # noqa: F401
 from unlearnkit.artifacts import atomic_write_text
 from unlearnkit.callbacks.run_folder import RunFolder
