@@ -37,6 +37,11 @@ class Host(Protocol):
         """The last checkpoint, for the message when a loss diverges."""
         ...
 
+    @property
+    def names(self) -> list[str]:
+        """Names of the parameters, in the order of their gradients."""
+        ...
+
     def loss(self, side: Side, batch: ForgetRetainBatch) -> Tensor:
         """Return one side's loss, a scalar: its value is the mean over all ranks, its gradient flows."""
         ...
@@ -242,7 +247,9 @@ class PlainHost:
         self.objectives: dict[Side, Callable[..., Any] | None] = {"forget": forget, "retain": retain}
         self.optimizer = optimizer
         self.reference = reference
-        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        self.names = [name for name, _ in named]
+        self.parameters = [p for _, p in named]
         self.round = 0
         self.lr_scale = 1.0
         self.held: set[Side] = set()

@@ -10,6 +10,7 @@ from unlearnkit.strategies import GramStrategy, NGDiff
 from unlearnkit.testing.properties import (
     as_rule,
     assert_bounded,
+    assert_edge_cases,
     assert_ignores_lengths,
     assert_non_conflicting,
     assert_permutation_invariant,
@@ -18,6 +19,7 @@ from unlearnkit.testing.properties import (
     assert_scaling,
     assert_symmetric,
     hard_pairs,
+    mild_pairs,
 )
 
 
@@ -123,3 +125,44 @@ def test_hard_pairs_are_hard_and_seeded():
     assert pairs[-2][1].norm() == pairs[-1][0].norm() == 0
     again = hard_pairs()
     assert all(torch.equal(a, c) and torch.equal(b, d) for (a, b), (c, d) in zip(pairs, again, strict=True))
+
+
+def test_mild_pairs_are_within_a_decade():
+    ratios = [(b.norm() / a.norm()).item() for a, b in mild_pairs()]
+    assert 0.1 <= min(ratios) < 0.3
+    assert 3 < max(ratios) <= 10
+    assert torch.equal(mild_pairs()[3][1], mild_pairs()[3][1])
+
+
+class Weighing(GramStrategy):
+    """Weights by a function of the Gram matrix."""
+
+    def __init__(self, rule):
+        super().__init__()
+        self.rule = rule
+
+    def weigh(self, gram, losses):
+        return self.weights(gram, losses)
+
+    def weights(self, gram, losses):
+        return Weights(*(value * torch.ones_like(gram.rr) for value in self.rule(gram)))
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (lambda gram: (gram.ff.sqrt(), gram.rr.sqrt()), "one side alone is"),
+        (lambda gram: (torch.where(gram.ff > 0, gram.rr.rsqrt(), 0.0), gram.ff.rsqrt()), "without gradients: non-fi"),
+        (lambda gram: (1e-6, 1e-6), "a step along|hardly moves"),
+    ],
+)
+def test_edge_cases_are_noticed(rule, message):
+    """Strategies that stop, divide by nothing, or crawl where one side is alone."""
+    with pytest.raises(AssertionError, match=message):
+        assert_edge_cases(lambda: Weighing(rule), sizes=(3,))
+
+
+def test_following_noise_is_noticed(monkeypatch):
+    monkeypatch.setattr("unlearnkit.strategies.base.CANCELLED", 0.0)
+    with pytest.raises(AssertionError, match="a step along"):
+        assert_edge_cases(NGDiff, sizes=(1000,))

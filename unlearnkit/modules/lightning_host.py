@@ -56,6 +56,11 @@ class LightningHost:
         return [p for p in self.module.model.parameters() if p.requires_grad]
 
     @property
+    def names(self) -> list[str]:
+        """Names of the trainable parameters within the model, in its order."""
+        return [name for name, p in self.module.model.named_parameters() if p.requires_grad]
+
+    @property
     def round(self) -> int:
         """Rounds completed so far: the trainer's own counter, so a resumed run goes on from it."""
         return int(self.module.trainer.global_step)

@@ -1,12 +1,20 @@
 """How two objectives' gradients become one update: the two base kinds and what a round reports.
 
-Edge cases are decided here once: a vanishing gradient counts as zero, both vanishing or a combined
-direction that is rounding noise skips the step, a non-finite gradient skips and is counted.
+Edge cases are decided here once, for every strategy:
+
+- A vanishing gradient gets weight zero. The other one gets the weight it would have beside an equal one, so
+  that no strategy divides by nothing, and none stops training one side because the other is held or empty.
+- Both vanishing, or a combined direction that is rounding noise, skips the step.
+- Exactly opposite gradients leave nothing that lowers both losses: the step is skipped too, unless it
+  lowers the retain loss.
+- A non-finite gradient skips the step and is counted.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
+import re
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from unlearnkit.batches import ForgetRetainBatch, Side
-from unlearnkit.errors import NonFiniteError
+from unlearnkit.errors import ConfigurationError, NonFiniteError
 from unlearnkit.gradients import Gram, Weights, combine_, gram_matrix, squared_norm
 from unlearnkit.host import Host
 from unlearnkit.sharding import local_part, scale_
@@ -47,11 +55,21 @@ class Strategy(nn.Module):
         sides: The sides whose loss the strategy evaluates; a one-sided one leaves the other alone.
         normalized: Whether the direction's length is bounded whatever the gradients' lengths are.
         by_side: Whether each side's gradient is formed by itself, so that it can be clipped by itself.
+        kind: What the weights are made of, for the table of strategies.
+        passes: Backward passes of a round, for the table.
+        memory: What a round holds beside two plain passes that accumulate, for the table.
+        state: What is carried from round to round and saved, for the table.
+        round: Number of the round under way; the key of every random draw.
     """
 
     sides: ClassVar[tuple[Side, ...]] = ("retain", "forget")
     normalized: ClassVar[bool] = False
     by_side: ClassVar[bool] = True
+    kind: ClassVar[str] = "alternating"
+    passes: ClassVar[str] = "1 a step"
+    memory: ClassVar[str] = "none"
+    state: ClassVar[str] = "none"
+    round: int = 0
 
     def step(self, host: Host, batch: ForgetRetainBatch) -> RoundReport:
         """Make one round: evaluate, combine, move, count.
@@ -80,17 +98,24 @@ class LossStrategy(Strategy):
     """
 
     by_side = False
+    kind = "loss"
+    passes = "1"
 
     def weights(self, losses: Losses) -> Weights:
         """Return the factors of the two losses, computed from their detached values."""
         raise NotImplementedError
 
+    def learn(self, losses: Losses) -> None:
+        """Carry what later rounds need into buffers, once the round's step is decided on; default nothing."""
+
     def update(self, host: Host, batch: ForgetRetainBatch) -> RoundReport:
         """Backpropagate the weighted sum of the two losses once and step."""
+        self.round = host.round
         in_parts = any(isinstance(batch[side], (list, tuple)) for side in self.sides)
         detached, weights, gradients = (self._by_side if in_parts else self._at_once)(host, batch)
         skipped = verdict(host, detached, [squared_norm(gradients)])
         if skipped is None:
+            self.learn(detached)
             host.apply(gradients)
         return RoundReport(detached, weights=weights, skipped=skipped)
 
@@ -117,24 +142,46 @@ class LossStrategy(Strategy):
 
 
 class GramStrategy(Strategy):
-    """Weights in closed form from the 2x2 Gram matrix: two backward passes, one gradient copy."""
+    """Weights in closed form from the 2x2 Gram matrix: two backward passes, one gradient copy.
+
+    Attributes:
+        watched: Pattern of the parameters whose Gram matrix ``learn`` is given; None for all of them.
+    """
+
+    kind = "gram"
+    passes = "2"
+    memory = "1 gradient"
+    watched: str | None = None
 
     def weights(self, gram: Gram, losses: Losses) -> Weights:
         """Return the factors of the two gradients."""
         raise NotImplementedError
 
+    def learn(self, gram: Gram, losses: Losses) -> None:
+        """Carry what later rounds need into buffers, once the round's step is decided on; default nothing."""
+
+    def combine(self, retain: list[Tensor], forget: list[Tensor], weights: Weights) -> list[Tensor]:
+        """Return the direction, in the memory of ``forget``."""
+        return combine_(retain, forget, weights)
+
+    def weigh(self, gram: Gram, losses: Losses) -> Weights:
+        """Return the weights, of which a vanished gradient's is zero."""
+        return without_vanished(self.weights(with_stand_in(gram), losses), gram)
+
     def update(self, host: Host, batch: ForgetRetainBatch) -> RoundReport:
         """Form both gradients, weigh them by their Gram matrix, combine in place and step."""
+        self.round = host.round
         loss_r, g_r = host.gradients("retain", batch)
         loss_f, g_f = host.gradients("forget", batch)
         losses: Losses = {"retain": loss_r, "forget": loss_f}
         gram = gram_matrix(g_r, g_f)
-        weights = without_vanished(self.weights(gram, losses), gram)
-        orthogonal = (weights.retain**2 * gram.rr + weights.forget**2 * gram.ff).sqrt()
-        skipped = verdict(host, losses, [gram.rr, gram.ff], [gram.norm(weights), orthogonal])
+        weights = self.weigh(gram, losses)
+        skipped = verdict(host, losses, [gram.rr, gram.ff], lengths(gram, weights))
         if skipped is None:
             host.observe({"retain": g_r, "forget": g_f})
-            host.apply(combine_(g_r, g_f, weights))
+            seen = gram if self.watched is None else watched_gram(host.names, self.watched, g_r, g_f)
+            self.learn(seen, losses)
+            host.apply(self.combine(g_r, g_f, weights))
         return RoundReport(losses, gram, weights, skipped)
 
 
@@ -152,13 +199,64 @@ gradients leave up to 2e-6 (fp32) and 1.4e-5 (bf16) of it, because blocks are su
 """
 
 
+def seed_of(*key: int) -> int:
+    """Return a seed below 2**63 made of several numbers, e.g. (seed, round), the same on every rank.
+
+    >>> seed_of(0, 1) == seed_of(0, 1), seed_of(0, 1) == seed_of(1, 0)
+    (True, False)
+    """
+    digest = hashlib.sha256("/".join(map(str, key)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def watched_gram(names: list[str], pattern: str, retain: list[Tensor], forget: list[Tensor]) -> Gram:
+    """Return the Gram matrix over the parameters in whose name the pattern is found.
+
+    Raises:
+        ConfigurationError: It is found in none.
+    """
+    chosen = [i for i, name in enumerate(names) if re.search(pattern, name)]
+    if not chosen:
+        raise ConfigurationError(
+            f"`layer` must be a pattern found in the name of a parameter that is trained. Found {pattern!r}. "
+            f"The last ones are called {', '.join(names[-4:])}."
+        )
+    return gram_matrix([retain[i] for i in chosen], [forget[i] for i in chosen])
+
+
+def vanished(gram: Gram) -> tuple[Tensor, Tensor]:
+    """Say of the retain and of the forget gradient whether it vanished beside the other; 0-d booleans."""
+    least = VANISHED**2 * torch.maximum(gram.rr, gram.ff)
+    return gram.rr <= least, gram.ff <= least
+
+
+def with_stand_in(gram: Gram) -> Gram:
+    """Let a gradient that vanished be equal to the other one, so that weights are finite and the other's not 0."""
+    no_retain, no_forget = vanished(gram)
+    return Gram(
+        rr=torch.where(no_retain, gram.ff, gram.rr),
+        ff=torch.where(no_forget, gram.rr, gram.ff),
+        rf=torch.where(no_retain, gram.ff, torch.where(no_forget, gram.rr, gram.rf)),
+    )
+
+
+def lengths(gram: Gram, weights: Weights) -> list[Tensor]:
+    """Return ``|d|``, and the length it would have, were the two gradients orthogonal.
+
+    For exactly opposite gradients a direction along which the retain loss rises counts as nothing: only
+    an equation that does not balance the two sides (CAGrad, fixed or learned weights) arrives at one.
+    """
+    opposite = gram.cosine <= CANCELLED**2 - 1
+    harmful = opposite & (gram.retain_effect(weights) < 0)
+    orthogonal = (weights.retain**2 * gram.rr + weights.forget**2 * gram.ff).sqrt()
+    return [torch.where(harmful, 0.0, gram.norm(weights)), orthogonal]
+
+
 def without_vanished(weights: Weights, gram: Gram) -> Weights:
     """Give weight zero to a gradient that vanished beside the other (``1/|g|`` would make noise of it)."""
-    longest = torch.maximum(gram.rr, gram.ff)
-    zero = torch.zeros_like(gram.rr)
+    no_retain, no_forget = vanished(gram)
     return Weights(
-        retain=torch.where(gram.rr > VANISHED**2 * longest, weights.retain, zero),
-        forget=torch.where(gram.ff > VANISHED**2 * longest, weights.forget, zero),
+        retain=torch.where(no_retain, 0.0, weights.retain), forget=torch.where(no_forget, 0.0, weights.forget)
     )
 
 
@@ -174,7 +272,7 @@ def verdict(
         host: Knows the round and the last good checkpoint.
         losses: The round's losses.
         squared: Squared gradient norms.
-        lengths: ``|d|`` and the length it would have, were the two gradients orthogonal.
+        lengths: What the function ``lengths`` returns.
 
     Returns:
         None to take the step, else the reason for skipping it.

@@ -8,9 +8,9 @@ from unlearnkit.strategies.base import Losses, LossStrategy
 
 
 class ForgetOnly(LossStrategy):
-    """Descend on the forget objective alone: GA with ``AscentNLL``, plain NPO with ``NPO``.
+    """Descend on ``L_forget`` alone: GA with ``AscentNLL``, plain NPO with ``NPO`` (paper 001, remark 2.1, c = 0).
 
-    Paper 001, remark 2.1, ``c = 0``. The retain side is not evaluated at all.
+    The retain side is not evaluated at all.
 
     >>> import torch
     >>> weights = ForgetOnly().weights({"forget": torch.tensor(-2.0)})

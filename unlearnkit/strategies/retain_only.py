@@ -8,7 +8,7 @@ from unlearnkit.strategies.base import Losses, LossStrategy
 
 
 class RetainOnly(LossStrategy):
-    """Descend on the retain loss alone: method GD, ``c = 1`` in paper 001, remark 2.1.
+    """Descend on ``L_retain`` alone: method GD (paper 001, remark 2.1, c = 1).
 
     The forget side is not evaluated at all, so a round costs one forward and one backward pass.
 

@@ -1,9 +1,11 @@
 """What tests and notebooks share; nothing else imports it."""
 
+from unlearnkit.testing.given import Given, given_round
 from unlearnkit.testing.host_contract import Case, HostContract, Outcome
 from unlearnkit.testing.properties import (
     as_rule,
     assert_bounded,
+    assert_edge_cases,
     assert_ignores_lengths,
     assert_non_conflicting,
     assert_permutation_invariant,
@@ -12,6 +14,7 @@ from unlearnkit.testing.properties import (
     assert_scaling,
     assert_symmetric,
     hard_pairs,
+    mild_pairs,
 )
 from unlearnkit.testing.results import made_up_results
 from unlearnkit.testing.stub_strategies import AlternatingStub, ReweightedStub, Weighted
@@ -20,6 +23,7 @@ from unlearnkit.testing.toys import ToyClassifier, toy_batch, toy_dataset, toy_p
 __all__ = [
     "AlternatingStub",
     "Case",
+    "Given",
     "HostContract",
     "Outcome",
     "ReweightedStub",
@@ -27,6 +31,7 @@ __all__ = [
     "Weighted",
     "as_rule",
     "assert_bounded",
+    "assert_edge_cases",
     "assert_ignores_lengths",
     "assert_non_conflicting",
     "assert_permutation_invariant",
@@ -34,8 +39,10 @@ __all__ = [
     "assert_same_direction",
     "assert_scaling",
     "assert_symmetric",
+    "given_round",
     "hard_pairs",
     "made_up_results",
+    "mild_pairs",
     "toy_batch",
     "toy_dataset",
     "toy_pair",

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
-from unlearnkit.gradients import Weights, combine_, gram_matrix
+from unlearnkit.gradients import gram_matrix
 from unlearnkit.strategies import GramStrategy
-from unlearnkit.strategies.base import without_vanished
+from unlearnkit.testing.given import given_round
 
 Rule = Callable[[Tensor, Tensor], Tensor]
 """Maps the retain and the forget gradient, [n] each, to the direction d, [n]."""
@@ -32,8 +32,7 @@ def as_rule(strategy: GramStrategy) -> Rule:
 
     def rule(g_r: Tensor, g_f: Tensor) -> Tensor:
         gram = gram_matrix([g_r], [g_f])
-        weights: Weights = without_vanished(strategy.weights(gram, {}), gram)
-        return combine_([g_r], [g_f.clone()], weights)[0]
+        return strategy.combine([g_r], [g_f.clone()], strategy.weigh(gram, {}))[0]
 
     return rule
 
@@ -67,6 +66,62 @@ def hard_pairs(size: int = 8, seed: int = 0) -> list[Pair]:
         (torch.zeros(size, dtype=torch.float64), draw()),
     ]
     return pairs
+
+
+def mild_pairs(count: int = 25, size: int = 12, seed: int = 0) -> list[Pair]:
+    """Return seeded random pairs whose lengths are within a factor of 10, for oracles that solve iteratively.
+
+    Args:
+        count: Number of pairs.
+        size: Number of components n.
+        seed: Seed of the draws.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    pairs = []
+    for _ in range(count):
+        g_r, g_f = torch.randn(2, size, generator=generator, dtype=torch.float64)
+        decade = 2 * torch.rand((), generator=generator).item() - 1
+        pairs.append((g_r, g_f * 10**decade * (g_r.norm() / g_f.norm())))
+    return pairs
+
+
+def assert_edge_cases(make: Callable[[], GramStrategy], sizes: Sequence[int] = (3, 1000, 300_000)) -> None:
+    """Assert what every Gram-level strategy owes where gradients are degenerate, in fp64, fp32 and bf16.
+
+    Exactly opposite gradients never let the retain loss rise, and with equal lengths or Adam no rounding
+    noise is followed; both vanishing skips; one vanishing, or held, leaves a descent on the other side.
+
+    Args:
+        make: Makes a fresh strategy.
+        sizes: Numbers of components n.
+    """
+    for dtype in (torch.float64, torch.float32, torch.bfloat16):
+        for size in sizes:
+            g = torch.randn(size, generator=torch.Generator().manual_seed(size)).to(dtype)
+            for factor in (1.0, 2.0, 3.0, 0.1, 7e4):
+                for optimizer in (torch.optim.SGD, torch.optim.AdamW):
+                    report, moved = given_round(make(), g, -factor * g, dtype, optimizer)
+                    effect = g.double().dot(moved.double()).item()
+                    noise = moved.double().norm().item() <= 1e-3 * g.double().norm().item()
+                    if report.skipped is None:
+                        assert effect > 0 and not noise, f"b = -{factor} a: a step along {effect:.3g}"
+                    else:
+                        assert report.skipped == "the gradients cancel", f"b = -{factor} a: {report.skipped}"
+                        assert moved.abs().max() == 0
+            nothing = torch.zeros_like(g)
+            report, moved = given_round(make(), nothing, nothing, dtype)
+            assert report.skipped == "the gradients vanish", f"without gradients: {report.skipped}"
+            for pair, held in (
+                ((g, nothing), ()),
+                ((nothing, g), ()),
+                ((g, g), ("forget",)),
+                ((g, g), ("retain",)),
+            ):
+                report, moved = given_round(make(), *pair, dtype, held=held)
+                assert report.skipped is None, f"one side alone is skipped: {report.skipped}"
+                cosine = torch.cosine_similarity(g.double(), moved.double(), dim=0).item()
+                assert cosine > 0.99, f"one side alone is not descended on: cosine {cosine:.3g}"
+                assert moved.double().norm() > 1e-3, "one side alone hardly moves anything"
 
 
 def assert_non_conflicting(rule: Rule, pairs: Iterable[Pair] | None = None, tolerance: float = 1e-9) -> None:
