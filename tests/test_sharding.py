@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from unlearnkit.sharding import local_part, replicas, reshard, scale_, sharded_modules
+from unlearnkit.sharding import first_element, local_part, replicas, reshard, scale_, sharded_modules
 
 
 def test_a_whole_tensor_is_its_own_part() -> None:
     tensor = torch.zeros(3)
     assert local_part(tensor) is tensor
     assert replicas(tensor) is None
+    assert first_element(tensor) == 0
 
 
 def test_scale_keeps_types_and_works_in_place() -> None:

@@ -11,6 +11,8 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 
+from unlearnkit.errors import ConfigurationError
+
 
 def local_part(tensor: Tensor) -> Tensor:
     """Return this rank's part of a tensor, sharing its memory; a whole tensor is its own part."""
@@ -27,6 +29,33 @@ def replicas(tensor: Tensor) -> int | None:
         return None
     mesh = tensor.device_mesh
     return math.prod(mesh.size(i) for i, where in enumerate(tensor.placements) if where.is_replicate())
+
+
+def first_element(tensor: Tensor) -> int:
+    """Return where this rank's part begins in the flattened whole; 0 for a whole tensor.
+
+    DTensor cuts rows as ``torch.chunk`` does, one dimension of the mesh after the other.
+
+    Raises:
+        ConfigurationError: The tensor is cut along columns, so its part is not one run of elements.
+
+    >>> first_element(torch.zeros(3, 2))
+    0
+    """
+    if not isinstance(tensor, DTensor):
+        return 0
+    row, rows = 0, tensor.shape[0] if tensor.dim() else 1
+    for dimension, where in enumerate(tensor.placements):
+        if where.is_replicate():
+            continue
+        if not where.is_shard(0):
+            raise ConfigurationError(
+                f"`placements` must cut tensors along rows. Found {where!r}. Shard with FSDP2's default, Shard(0)."
+            )
+        chunk = -(-rows // tensor.device_mesh.size(dimension))
+        start = min(tensor.device_mesh.get_local_rank(dimension) * chunk, rows)
+        row, rows = row + start, min(chunk, rows - start)
+    return row * math.prod(tensor.shape[1:])
 
 
 @torch.no_grad()

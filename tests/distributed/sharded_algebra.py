@@ -10,8 +10,10 @@ from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 
+from unlearnkit.errors import ConfigurationError
 from unlearnkit.gradients import Weights, clip_, combine_, gram_matrix, squared_norm
-from unlearnkit.sharding import local_part, replicas, scale_
+from unlearnkit.sharding import first_element, local_part, replicas, scale_
+from unlearnkit.strategies import GradDrop
 
 
 def joined() -> None:
@@ -74,3 +76,26 @@ def hybrid() -> list[float]:
     held = distribute_tensor(whole, mesh, [Replicate(), Shard(0)])
     assert replicas(held) == 2
     return [squared_norm([held]).item(), gram_matrix([held], [held]).rr.item(), whole.square().sum().item()]
+
+
+def coordinates() -> dict[str, Any]:
+    """Return where this rank's parts begin, and GradDrop's direction on shards and in one piece."""
+    joined()
+    mesh = init_device_mesh("cpu", (2,))
+    generator = torch.Generator().manual_seed(1)
+    a, b = draw(generator), draw(generator)
+    strategy = GradDrop(seed=3)
+    strategy.round = 4
+    weights = Weights(torch.ones(()), torch.ones(()))
+    expected = strategy.combine(a, [t.clone() for t in b], weights)
+    found = strategy.combine(spread(a, mesh), spread(b, mesh), weights)
+    try:
+        first_element(distribute_tensor(torch.zeros(2, 4), mesh, [Shard(1)]))
+        message = ""
+    except ConfigurationError as error:
+        message = str(error)
+    return {
+        "first": [first_element(t) for t in spread(a, mesh)],
+        "same": [torch.equal(x, y) for x, y in zip(full(found), expected, strict=True)],
+        "message": message,
+    }

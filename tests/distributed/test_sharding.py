@@ -24,3 +24,13 @@ def test_shards_are_summed_and_replicas_counted_once(pool: Pool) -> None:
 def test_shards_that_are_held_twice_are_counted_once(pool: Pool) -> None:
     for norm, gram, expected in pool("tests.distributed.sharded_algebra:hybrid"):
         assert norm == gram == expected
+
+
+def test_coordinates_are_drawn_by_their_place_in_the_whole(pool: Pool) -> None:
+    """Each rank draws for its rows what one process draws for them; parts along columns are refused."""
+    first, second = pool("tests.distributed.sharded_algebra:coordinates")
+    assert first["first"] == [0, 0, 0, 0]
+    assert second["first"] == [27, 0, 2, 0]
+    for rank in (first, second):
+        assert rank["same"] == [True] * 4
+        assert "`placements` must cut tensors along rows. Found Shard(dim=1" in rank["message"]
