@@ -9,12 +9,20 @@ import pytest
 import torch
 
 from unlearnkit import strategies
-from unlearnkit.errors import NonFiniteError
+from unlearnkit.errors import ConfigurationError, NonFiniteError
 from unlearnkit.gradients import Gram, Weights
 from unlearnkit.host import PlainHost
 from unlearnkit.objectives import NLL, AscentNLL
 from unlearnkit.strategies import FixedWeights, GramStrategy, LossStrategy, NGDiff, RoundReport, Strategy
-from unlearnkit.strategies.base import require_finite, verdict, without_vanished
+from unlearnkit.strategies.base import (
+    lengths,
+    require_finite,
+    seed_of,
+    verdict,
+    watched_gram,
+    with_stand_in,
+    without_vanished,
+)
 from unlearnkit.testing.host_contract import STRATEGIES
 from unlearnkit.testing.toys import ToyClassifier, toy_pair
 
@@ -169,6 +177,51 @@ def pair(retain, forget):
 def test_vanished_is_relative_to_the_other_gradient(rr, ff, kept):
     found = without_vanished(pair(math.inf, math.inf), gram(rr, ff))
     assert (found.retain.item() > 0, found.forget.item() > 0) == kept
+
+
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [
+        ((4.0, 9.0, -5.0), (4.0, 9.0, -5.0)),
+        ((4.0, 0.0, 0.0), (4.0, 4.0, 4.0)),
+        ((0.0, 9.0, 0.0), (9.0, 9.0, 9.0)),
+        ((4.0, 1e-26, 1e-13), (4.0, 4.0, 4.0)),
+        ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0)),
+    ],
+)
+def test_a_strategy_sees_an_equal_gradient_in_place_of_one_that_vanished(given, seen):
+    found = with_stand_in(gram(*given))
+    assert (found.rr.item(), found.ff.item(), found.rf.item()) == seen
+
+
+@pytest.mark.parametrize(
+    ("factor", "weights", "counts"),
+    [
+        (-3.0, (1.0, 1.0), False),  # -2a: the retain loss would rise
+        (-0.5, (1.0, 1.0), True),  # a/2
+        (-3.0, (4.0, 1.0), True),  # a
+        (-1.0, (0.0, 1.0), False),
+        (3.0, (1.0, 1.0), True),
+        (3.0, (-1.0, 0.1), True),  # not opposite: the equation is taken at its word
+    ],
+)
+def test_along_opposite_gradients_the_retain_loss_may_fall_only(factor, weights, counts):
+    length, orthogonal = lengths(gram(1.0, factor**2, factor), pair(*weights))
+    assert (length.item() > 4e-3 * orthogonal.item()) == counts
+    assert orthogonal.item() == pytest.approx(math.hypot(weights[0], weights[1] * factor))
+
+
+def test_the_gram_matrix_of_chosen_parameters():
+    retain, forget = [torch.ones(2), torch.ones(3)], [torch.ones(2), -torch.ones(3)]
+    found = watched_gram(["body.weight", "head.weight"], "^head", retain, forget)
+    assert (found.rr.item(), found.ff.item(), found.rf.item()) == (3.0, 3.0, -3.0)
+    with pytest.raises(ConfigurationError, match=r"`layer`.*Found 'tail'.*body\.weight, head\.weight"):
+        watched_gram(["body.weight", "head.weight"], "tail", retain, forget)
+
+
+def test_seeds_are_of_the_whole_key():
+    assert len({seed_of(*key) for key in [(1, 23), (12, 3), (123,), (1, 2, 3), (0, 0), (0,)]}) == 6
+    assert all(0 <= seed_of(n) < 2**63 for n in range(100))
 
 
 @pytest.mark.parametrize(

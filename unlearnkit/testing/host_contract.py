@@ -6,6 +6,7 @@ parameters as twenty lines of ``torch.autograd.grad``, count rounds, and leave n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,15 +20,30 @@ from unlearnkit.gradients import gram_matrix
 from unlearnkit.host import Host
 from unlearnkit.objectives import NLL, AscentNLL, Objective
 from unlearnkit.strategies import (
+    DWA,
+    IMTLG,
+    MGDA,
+    RLW,
+    AlignedMTL,
+    CAGrad,
+    ConFIG,
+    DualProj,
     FixedWeights,
     ForgetOnly,
+    GradDrop,
+    GradNorm,
+    GradVaccine,
     GramStrategy,
+    Losses,
     LossNorm,
     LossStrategy,
+    NashMTL,
     NGDiff,
+    PCGrad,
     RetainOnly,
     RoundReport,
     Strategy,
+    UPGrad,
 )
 from unlearnkit.testing.toys import ToyClassifier, toy_batch, toy_pair
 
@@ -39,6 +55,20 @@ STRATEGIES: dict[str, Callable[[], Strategy]] = {
     "FixedWeights": lambda: FixedWeights(c=0.7),
     "LossNorm": LossNorm,
     "NGDiff": NGDiff,
+    "IMTLG": IMTLG,
+    "NashMTL": NashMTL,
+    "ConFIG": ConFIG,
+    "PCGrad": PCGrad,
+    "UPGrad": UPGrad,
+    "DualProj": DualProj,
+    "MGDA": MGDA,
+    "CAGrad": lambda: CAGrad(c=0.4),
+    "AlignedMTL": AlignedMTL,
+    "GradVaccine": lambda: GradVaccine(beta=0.3),
+    "GradNorm": lambda: GradNorm(alpha=0.5, lr=0.1, layer="weight"),
+    "GradDrop": lambda: GradDrop(seed=5),
+    "RLW": lambda: RLW(seed=5),
+    "DWA": lambda: DWA(every=2),
 }
 """The strategies every host is tried with."""
 
@@ -225,24 +255,40 @@ def naive_rounds(case: Case) -> list[Tensor]:
     optimizer = case.optimizer(parameters)
     sign = {"retain": 1.0, "forget": -1.0}
     model: Any = case.model
+    names = [name for name, _ in case.model.named_parameters()]
     for round_, batch in enumerate(case.batches):
         losses = {side: sign[side] * model.losses(batch[side]).mean() for side in SIDES}
         found = {side: list(torch.autograd.grad(losses[side], parameters)) for side in SIDES}
-        weights = {"retain": 1.0, "forget": 1.0}
+        case.strategy.round = round_
         detached = {side: loss.detach() for side, loss in losses.items()}
-        if isinstance(case.strategy, GramStrategy):
-            given = case.strategy.weights(gram_matrix(found["retain"], found["forget"]), detached)
-            weights = {"retain": given.retain.item(), "forget": given.forget.item()}
-        elif isinstance(case.strategy, LossStrategy):
-            given = case.strategy.weights(detached)
-            weights = {"retain": given.retain.item(), "forget": given.forget.item()}
-        for parameter, g_r, g_f in zip(parameters, found["retain"], found["forget"], strict=True):
-            parameter.grad = weights["retain"] * g_r + weights["forget"] * g_f
+        for parameter, direction in zip(
+            parameters, _naive_direction(case, names, found, detached), strict=True
+        ):
+            parameter.grad = direction
         scheduled = optimizer.param_groups[0]["lr"]
         optimizer.param_groups[0]["lr"] = scheduled * case.scale(round_)
         optimizer.step()
         optimizer.param_groups[0]["lr"] = scheduled
     return [parameter.detach() for parameter in parameters]
+
+
+def _naive_direction(
+    case: Case, names: list[str], found: dict[Side, list[Tensor]], losses: Losses
+) -> list[Tensor]:
+    """Return the round's direction by the strategy's own weights, and let the strategy learn from the round."""
+    g_r, g_f, strategy = found["retain"], found["forget"], case.strategy
+    if isinstance(strategy, GramStrategy):
+        given = strategy.weights(gram_matrix(g_r, g_f), losses)
+        chosen = [i for i, name in enumerate(names) if re.search(strategy.watched or "", name)]
+        strategy.learn(gram_matrix([g_r[i] for i in chosen], [g_f[i] for i in chosen]), losses)
+        if type(strategy).combine is not GramStrategy.combine:
+            return strategy.combine(g_r, g_f, given)
+    else:
+        assert isinstance(strategy, LossStrategy)
+        given = strategy.weights(losses)
+        strategy.learn(losses)
+    retain, forget = given.retain.item(), given.forget.item()
+    return [retain * a + forget * b for a, b in zip(g_r, g_f, strict=True)]
 
 
 # ------------------------------------------------------------------------------------------- parts
