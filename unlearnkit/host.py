@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from unlearnkit.batches import ForgetRetainBatch, Side, micro_batches
 from unlearnkit.errors import ConfigurationError
@@ -101,7 +102,16 @@ def side_argument(optimizer: torch.optim.Optimizer, side: Side | None) -> dict[s
 
     The side is told with each step, because an optimizer that counts its own calls to know whose turn it is
     is wrong after the first step that was skipped.
+
+    Raises:
+        ConfigurationError: It keeps state by side, and the step is no side's.
     """
+    if side is None and getattr(optimizer, "by_side", False):
+        raise ConfigurationError(
+            f"`optimizer` {type(optimizer).__name__} keeps a state for each side, so each step must be one side's. "
+            "Found a strategy that steps on one side alone or on both at once. Use the strategy Alternate, or one "
+            "optimizer such as AdamW."
+        )
     return {"side": side} if getattr(optimizer, "by_side", False) else {}
 
 
@@ -132,6 +142,8 @@ def objective_loss(
     The value is the global mean. The gradient is the local part times ``world``, so that the mean
     over ranks that DDP and FSDP take is the gradient of the global mean, also for unequal batches.
     """
+    # First, while sharded parameters are shards: after a forward pass the root's are gathered copies.
+    penalty = _penalty(objective, model)
     sums, counts = [], []
     for micro in micro_batches(batch, side):
         per_sample = objective(model, micro, reference)
@@ -146,7 +158,6 @@ def objective_loss(
         loss = loss * world
         # The difference is exactly 0: every rank has the same bits, or weights made of losses drift apart.
         loss = loss - loss.detach() + (everywhere[0] / whole).to(total.dtype)
-    penalty = _penalty(objective, model)
     return loss if penalty is None else loss + penalty
 
 
@@ -163,8 +174,9 @@ def accumulated_gradients(
 ) -> tuple[Tensor, list[Tensor]]:
     """Return one side's detached loss and its gradients, with one micro-batch's graph in memory at a time.
 
-    The sums are backpropagated as they are and divided once, by the count over all micro-batches and
-    ranks, because a mean of means weighs a short micro-batch like a long one.
+    The sums are divided at the end by the count over all micro-batches and ranks, because a mean of means
+    weighs a short micro-batch like a long one. Until then they are divided by an estimate of it, the same
+    on all ranks, so that fp16 gradients have the size they have in one batch.
 
     Args:
         objective: The side's objective.
@@ -178,38 +190,38 @@ def accumulated_gradients(
         backward: Backpropagates, reduces what has accumulated over ranks (their mean), and takes it.
         world: Number of ranks.
     """
-    *first, last = micro_batches(batch, side)
-    if not first:
-        loss = objective_loss(objective, model, batch, side, reference, rank_sum, world)
-        return loss.detach(), backward(loss)
-    totals = []
-    for micro in first:
+    penalty = _penalty(objective, model)
+    micros = micro_batches(batch, side)
+    totals: list[Tensor] = []
+    estimate = torch.ones(())
+    for position, micro in enumerate(micros):
         per_sample = objective(model, micro, reference)
-        accumulate(per_sample.sums.sum())
-        totals.append(
-            torch.stack([per_sample.sums.detach().double().sum(), per_sample.counts.double().sum()])
-        )
-    per_sample = objective(model, last, reference)
-    totals.append(torch.stack([per_sample.sums.detach().double().sum(), per_sample.counts.double().sum()]))
+        totals.append(_totals(per_sample))
+        if position == 0:
+            estimate = rank_sum(totals[0][1] * len(micros)).clamp_min(1.0) / world
+        total = per_sample.sums.sum() / estimate.to(per_sample.sums.dtype)
+        if position < len(micros) - 1:
+            accumulate(total)
     everywhere = rank_sum(torch.stack(totals).sum(0))
     whole = torch.where(everywhere[1] > 0, everywhere[1], 1.0)
-    total, value = per_sample.sums.sum(), everywhere[0] / whole
-    penalty = _penalty(objective, model)
+    value = everywhere[0] / whole
     if penalty is not None:
-        total = total + penalty * (whole / world).to(total.dtype)
+        total = total + penalty * (whole / world / estimate).to(total.dtype)
         value = value + penalty.detach()
     gradients = backward(total)
-    scale_(gradients, world / whole)
+    scale_(gradients, world * estimate / whole)
     return value.to(total.dtype), gradients
 
 
 def _totals(per_sample: Any) -> Tensor:
+    """Return sum and count of a micro-batch on this rank, [2], float64."""
     return torch.stack([per_sample.sums.detach().double().sum(), per_sample.counts.double().sum()])
 
 
 def _penalty(objective: Callable[..., Any], model: nn.Module) -> Tensor | None:
+    """Return an objective's penalty as a whole 0-d tensor; of shards, its gradient reaches each of them once."""
     found = objective.penalty(model) if hasattr(objective, "penalty") else None
-    return cast("Tensor | None", found)
+    return found.full_tensor() if isinstance(found, DTensor) else found
 
 
 class PlainHost:

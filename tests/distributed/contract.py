@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -20,7 +21,9 @@ from unlearnkit.callbacks import GeN
 from unlearnkit.errors import ConfigurationError
 from unlearnkit.modules import FSDP2, UnlearningModule
 from unlearnkit.objectives import NLL, AscentNLL
-from unlearnkit.strategies import Strategy
+from unlearnkit.optim import DualOptim, DualOptimPlus
+from unlearnkit.strategies import Alternate, Strategy
+from unlearnkit.strategies.alternate import _shares
 from unlearnkit.testing.host_contract import OPTIMIZERS, STRATEGIES
 from unlearnkit.testing.stub_strategies import AlternatingStub, ReweightedStub, SidedSGD, Weighted
 from unlearnkit.testing.toys import ToyClassifier, toy_pair
@@ -41,14 +44,15 @@ class Case:
     """One way to run six rounds.
 
     Attributes:
-        kind: A name of ``STRATEGIES``, ``Alternating`` or ``Reweighted``.
-        optimizer: A name of ``OPTIMIZERS``, or ``Sided`` for one with state by side.
+        kind: A name of ``STRATEGIES``, ``Alternating``, ``Alternate`` or ``Reweighted``.
+        optimizer: A name of ``OPTIMIZERS`` or of ``BY_SIDE``.
         dtype: Type of the model and the inputs.
         gen: Arguments of GeN, or None for a fixed rate.
         settings: Further arguments of the module.
         parts: Into how many micro-batches every batch is cut; 0 hands in batches.
         precision: Lightning's name of the precision.
         held: Whether the forget side is held from round 2 to 4.
+        decayed: Whether the retain objective has a penalty on the parameters.
     """
 
     kind: str
@@ -59,13 +63,42 @@ class Case:
     parts: int = 0
     precision: Any = None
     held: bool = False
+    decayed: bool = False
 
 
-KINDS = [*STRATEGIES, "Alternating", "Reweighted"]
-"""Loss-level, Gram-level, alternating and reweighting strategies."""
+FORGET_STEPS, RETAIN_STEPS = 2, 3
+"""Of ``Alternate``."""
+
+BY_SIDE: dict[str, Callable[[Any], Any]] = {
+    "Sided": SidedSGD,
+    "DualOptim": lambda p: DualOptim(
+        p,
+        forget=partial(torch.optim.AdamW, lr=0.02, weight_decay=0.1),
+        retain=partial(torch.optim.SGD, lr=0.05, momentum=0.5),
+    ),
+    "DualOptimPlus": lambda p: DualOptimPlus(p, lr=0.02, forget_lr=0.01, weight_decay=0.1),
+    "DualOptimPlus-slides": lambda p: DualOptimPlus(p, lr=0.02, preset="slides"),
+    "DualOptimPlus-authors": lambda p: DualOptimPlus(p, lr=0.02, preset="authors", second_moment="shared"),
+}
+"""Optimizers with state by side."""
+
+KINDS = [
+    "RetainOnly",
+    "ForgetOnly",
+    "FixedWeights",
+    "LossNorm",
+    "NGDiff",
+    "Alternating",
+    "Reweighted",
+]
+"""Loss-level, Gram-level, alternating and reweighting strategies, tried with everything."""
+
+FURTHER = [name for name in STRATEGIES if name not in KINDS]
+"""The other strategies, which differ from these in weights and state alone: one case each, ``NAME-SGD``."""
 
 CASES: dict[str, Case] = (
     {f"{kind}-{name}": Case(kind, name) for kind in KINDS for name in OPTIMIZERS}
+    | {f"{kind}-SGD": Case(kind) for kind in FURTHER}
     | {f"{kind}-SGD-fp32": Case(kind, dtype=torch.float32) for kind in ("NGDiff", "LossNorm", "Alternating")}
     | {f"{kind}-AdamW-parts": Case(kind, "AdamW", parts=3) for kind in KINDS}
     | {f"{kind}-SGD-parts": Case(kind, parts=3) for kind in ("FixedWeights", "Alternating")}
@@ -82,8 +115,18 @@ CASES: dict[str, Case] = (
         "NGDiff-AdamW-gen-parts": Case("NGDiff", "AdamW", gen={"every": 2}, parts=2),
         "Alternating-Sided": Case("Alternating", "Sided"),
         "Alternating-Sided-parts": Case("Alternating", "Sided", parts=2),
+        "FixedWeights-SGD-penalty": Case("FixedWeights", decayed=True),
+        "NGDiff-SGD-penalty": Case("NGDiff", decayed=True, gen={"every": 2}),
+        "Alternating-SGD-penalty": Case("Alternating", decayed=True),
+        "Alternating-SGD-penalty-parts": Case("Alternating", decayed=True, parts=2),
+        **{f"Alternate-{name}": Case("Alternate", name) for name in BY_SIDE if name != "Sided"},
         "NGDiff-AdamW-held": Case("NGDiff", "AdamW", held=True),
         "LossNorm-SGD-held": Case("LossNorm", held=True),
+        "Alternate-SGD": Case("Alternate"),
+        "Alternate-AdamW": Case("Alternate", "AdamW"),
+        "Alternate-AdamW-gen": Case("Alternate", "AdamW", gen={"every": 2}),
+        "Alternate-AdamW-held": Case("Alternate", "AdamW", held=True),
+        "Alternate-AdamW-parts": Case("Alternate", "AdamW", parts=4),
     }
 )
 
@@ -92,6 +135,8 @@ def make_strategy(case: Case, forget: Weighted) -> Strategy:
     """Return the case's strategy; a reweighting one changes the weights of the forget objective."""
     if case.kind == "Alternating":
         return AlternatingStub(5, 3)
+    if case.kind == "Alternate":
+        return Alternate(FORGET_STEPS, RETAIN_STEPS, retain_clip=0.5, forget_rate=0.5)
     if case.kind == "Reweighted":
         return ReweightedStub(STRATEGIES["NGDiff"](), forget, every=2)
     return STRATEGIES[case.kind]()
@@ -124,8 +169,18 @@ def cut(batch: LabelledBatch, parts: int) -> LabelledBatch | list[LabelledBatch]
 def local_batches(case: Case, rank: int | None) -> list[Any]:
     """Return one rank's unequal share, 5 + 2 forget and 4 + 7 retain samples; all of them for no rank.
 
-    In round 2 the second rank has no forget sample at all.
+    In round 2 the second rank has no forget sample at all. ``Alternate`` cuts each rank's own share; one process
+    gets the samples of the same step of both ranks as micro-batches that it deals out to its steps.
     """
+    if case.kind == "Alternate" and rank is None:
+        both = [local_batches(case, 0), local_batches(case, 1)]
+        return [
+            {
+                "forget": dealt([pair["forget"] for pair in pairs], FORGET_STEPS),
+                "retain": dealt([pair["retain"] for pair in pairs], RETAIN_STEPS),
+            }
+            for pairs in zip(*both, strict=True)
+        ]
     local = []
     for round_, batch in enumerate(whole_batches(case.dtype)):
         forget, retain = batch["forget"], batch["retain"]
@@ -134,6 +189,32 @@ def local_batches(case: Case, rank: int | None) -> list[Any]:
             retain = share(retain, rank, 4)
         local.append({"forget": cut(forget, case.parts), "retain": cut(retain, case.parts)})
     return local
+
+
+class Decayed(NLL):
+    """The negative log-likelihood and a tenth of all parameters squared."""
+
+    def penalty(self, model):
+        """Return the sum of squares over the parameters, 0-d."""
+        return 0.1 * torch.stack([p.square().sum() for p in model.parameters()]).sum()
+
+
+def dealt(ranks: list[Any], steps: int) -> list[LabelledBatch]:
+    """Return what all ranks together see in each step of a side."""
+    shares = [_shares(batch, steps) for batch in ranks]
+    return [joined([part for share in shares for part in _listed(share[t])]) for t in range(steps)]
+
+
+def _listed(batch: Any) -> list[Any]:
+    return batch if isinstance(batch, list) else [batch]
+
+
+def joined(batches: list[LabelledBatch]) -> LabelledBatch:
+    """Return several batches as one."""
+    inputs, targets, index = (
+        torch.cat([batch[name] for batch in batches]) for name in ("inputs", "targets", "index")
+    )
+    return {"inputs": inputs, "targets": targets, "index": index}
 
 
 class Hold(Callback):
@@ -149,9 +230,9 @@ def train(case: Case, batches: list[Any], **settings: Any) -> UnlearningModule:
     module = UnlearningModule(
         ToyClassifier(seed=3, dtype=case.dtype),
         forget=forget,
-        retain=NLL(),
+        retain=Decayed() if case.decayed else NLL(),
         strategy=make_strategy(case, forget),
-        optimizer=SidedSGD if case.optimizer == "Sided" else OPTIMIZERS[case.optimizer],
+        optimizer=(OPTIMIZERS | BY_SIDE)[case.optimizer],
         **case.settings,
     )
     callbacks: list[Any] = [GeN(**case.gen)] if case.gen is not None else []
@@ -185,7 +266,8 @@ def state(module: UnlearningModule) -> dict[str, Any]:
         gathered(value)
         for parameter in module.host.parameters
         for name, value in sorted(optimizer.state[parameter].items())
-        if name in ("exp_avg", "exp_avg_sq", "momentum_buffer", *SIDES) and value is not None
+        if name.rpartition("/")[2] in ("exp_avg", "exp_avg_sq", "momentum_buffer", *SIDES)
+        and value is not None
     ]
     return {
         "parameters": [gathered(p) for p in module.host.parameters],
@@ -216,12 +298,19 @@ def run_all_on_rank(host: str, names: list[str]) -> dict[str, dict[str, Any]]:
     return {name: run_on_rank(host, name) for name in names}
 
 
-def refusal_on_rank(host: str, name: str, mixed: bool) -> str:
-    """Return the message with which a case is refused; mixed hands in lists on the second rank alone."""
+def refusal_on_rank(host: str, name: str, wrong: str) -> str:
+    """Return the message with which a case is refused.
+
+    Args:
+        host: A name of ``HOSTS``.
+        name: A name of ``CASES``.
+        wrong: ``mixed`` hands in lists on the second rank alone, ``longer`` a longer list there.
+    """
     rank = int(os.environ["RANK"])
     batches = local_batches(CASES[name], rank)
-    if mixed and rank == 1:
-        batches = [{side: [batch] for side, batch in pair.items()} for pair in batches]
+    if wrong == "longer" or (wrong == "mixed" and rank == 1):
+        copies = 1 + (wrong == "longer" and rank == 1)
+        batches = [{side: [batch] * copies for side, batch in pair.items()} for pair in batches]
     try:
         train(CASES[name], batches, devices=2, strategy=HOSTS[host]())
     except ConfigurationError as error:

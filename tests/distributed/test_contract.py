@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 import torch
 
-from tests.distributed.contract import CASES, KINDS, ROUNDS, run_one
+from tests.distributed.contract import CASES, FURTHER, KINDS, ROUNDS, run_one
 from tests.distributed.pool import Pool
 
 pytestmark = [pytest.mark.distributed, pytest.mark.filterwarnings("ignore::UserWarning")]
 
-MATRIX = [(host, name) for host in ("ddp", "ddp-views", "fsdp2") for name in CASES] + [
-    (host, f"{kind}-AdamW") for host in ("ddp-unused", "ddp-static") for kind in KINDS
+MATRIX = [
+    *((host, name) for host in ("ddp", "fsdp2") for name in CASES),
+    *(("ddp-views", name) for name, case in CASES.items() if case.kind not in FURTHER),
+    *((host, f"{kind}-AdamW") for host in ("ddp-unused", "ddp-static") for kind in KINDS),
 ]
 Ranks = Callable[[str], list[dict[str, Any]]]
 Alone = Callable[[str], dict[str, Any]]
@@ -87,15 +89,29 @@ def test_cases_differ_where_they_should(alone: Alone) -> None:
         ("Alternating-Sided", "Alternating-SGD"),
         ("NGDiff-AdamW-held", "NGDiff-AdamW"),
         ("LossNorm-SGD-held", "LossNorm-SGD"),
+        ("Alternate-DualOptim", "Alternate-AdamW"),
+        ("Alternate-DualOptimPlus", "Alternate-AdamW"),
+        ("Alternate-DualOptimPlus-slides", "Alternate-DualOptimPlus"),
+        ("Alternate-DualOptimPlus-authors", "Alternate-DualOptimPlus-slides"),
+        ("Alternate-AdamW-held", "Alternate-AdamW"),
+        ("Alternate-AdamW-gen", "Alternate-AdamW"),
         ("NGDiff-AdamW-gen", "NGDiff-AdamW"),
+        ("FixedWeights-SGD-penalty", "FixedWeights-SGD"),
     ]:
         assert (flat(changed) - flat(plain)).abs().max() > 1e-4, changed
     assert alone("NGDiff-AdamW-gen")["scale"] != 1.0
 
 
-@pytest.mark.parametrize(
-    "name", [*(f"{kind}-AdamW" for kind in KINDS), "FixedWeights-SGD", "Alternating-SGD", "Alternating-Sided"]
-)
+CUT = [
+    *(f"{kind}-AdamW" for kind in KINDS),
+    "FixedWeights-SGD",
+    "Alternating-SGD",
+    "Alternating-Sided",
+    "Alternating-SGD-penalty",
+]
+
+
+@pytest.mark.parametrize("name", CUT)
 def test_micro_batches_equal_one_large_batch(alone: Alone, name: str) -> None:
     """With SGD too: Adam and unit lengths hide a wrong divisor."""
     for a, b in zip(alone(f"{name}-parts")["parameters"], alone(name)["parameters"], strict=True):
@@ -110,8 +126,15 @@ def test_micro_batches_under_a_static_graph_are_refused(pool: Pool) -> None:
         assert "`static_graph` of DDP must be off where a batch comes in micro-batches" in message
 
 
+def test_unequal_numbers_of_micro_batches_are_refused_under_fsdp2(pool: Pool) -> None:
+    """There each forward pass is an exchange: the rank with fewer of them would be waited for."""
+    for message in pool("tests.distributed.contract:refusal_on_rank", "fsdp2", "NGDiff-SGD", "longer"):
+        assert "as many micro-batches of a side on every rank under FSDP2" in message
+        assert "Found 3 in all on 2 ranks" in message
+
+
 def test_a_batch_on_one_rank_and_a_list_on_the_other_are_refused(pool: Pool) -> None:
     """They would wait for each other for ever."""
-    for message in pool("tests.distributed.contract:refusal_on_rank", "ddp", "LossNorm-SGD", True):
+    for message in pool("tests.distributed.contract:refusal_on_rank", "ddp", "LossNorm-SGD", "mixed"):
         assert "`batch` must be of one kind on all ranks" in message
         assert "Found lists on 1 of 2 ranks." in message

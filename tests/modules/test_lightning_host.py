@@ -20,6 +20,7 @@ from unlearnkit.testing.host_contract import (
     STRATEGIES,
     Case,
     HostContract,
+    Kinked,
     Outcome,
     double_batches,
     double_model,
@@ -153,6 +154,36 @@ def test_fp16_scale_falls_after_an_overflow_and_training_goes_on():
     assert plugin.scaler.get_scale() == 2.0 ** (40 - module.skipped_rounds)
     assert module.last_report.skipped is None
     assert module.trainer.global_step == 40
+
+
+def test_fp16_waits_before_it_raises_a_scale_that_was_too_high():
+    """As the scaler itself does after an overflow: good steps are counted anew."""
+    module = UnlearningModule(Kinked(torch.float32), optimizer=OPTIMIZERS["SGD"])
+    plugin = MixedPrecision(
+        "16-mixed", "cpu", scaler=torch.amp.GradScaler("cpu", init_scale=2.0**10, growth_interval=4)
+    )
+    batches = [toy_pair(seed=r) for r in range(7)]
+    batches[3]["forget"]["inputs"][0, 0] = 0.0  # three good steps, then a broken gradient
+    trainer(plugins=[plugin]).fit(module, loader(batches))
+    assert module.skipped_rounds == 1
+    assert plugin.scaler.get_scale() == 2.0**9  # and three good ones: not four in a row
+    assert plugin.scaler.state_dict()["_growth_tracker"] == 3
+
+
+def test_fp16_skips_no_more_rounds_for_micro_batches():
+    """Sums that are not divided yet would overflow where means do not, at the scale that fp16 starts with."""
+    model = ToyClassifier(seed=3)
+    module = UnlearningModule(model, optimizer=OPTIMIZERS["SGD"])
+    plugin = MixedPrecision("16-mixed", "cpu", scaler=torch.amp.GradScaler("cpu"))
+    batches = []
+    for r in range(8):
+        pair = toy_pair(64, 64, seed=r)
+        batches.append(
+            {side: [{k: v[i::16] for k, v in pair[side].items()} for i in range(16)] for side in pair}
+        )
+    trainer(plugins=[plugin]).fit(module, loader(batches))
+    assert module.skipped_rounds == 0
+    assert plugin.scaler.get_scale() == 2.0**16
 
 
 # ----------------------------------------------------------------------------------------- reseed

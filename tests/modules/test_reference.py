@@ -190,3 +190,25 @@ def test_a_model_of_random_weights_is_remarked_on_but_not_when_it_is_resumed(tmp
     with caplog.at_level(logging.WARNING, "unlearnkit"):
         fit(built(), resume=tmp_path / "step=2.ckpt")
     assert "nothing to forget" not in caplog.text
+
+
+# ------------------------------------------------------------------------------- trained adapters
+
+
+def test_an_adapter_that_was_trained_already_belongs_to_the_target():
+    """Its model without adapter is what came before the target, and would be the wrong thing to compare with."""
+    model = tiny_lm(lora=LoRA(rank=2))
+    assert TargetReference.of(model).model is not None
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(generator=torch.Generator().manual_seed(0))
+    batch = pairs(1)[0]["forget"]
+    reference = TargetReference.of(model)
+    assert isinstance(reference.model, nn.Module)
+    assert not any(p.requires_grad for p in reference.model.parameters())
+    with torch.no_grad():
+        assert torch.equal(reference.model.losses(batch), model.eval().losses(batch))
+        assert not torch.equal(reference.model.losses(batch), model.without_adapter().losses(batch))
+        value = NPO(beta=0.1)(model, batch, lambda: reference.model).sums
+    torch.testing.assert_close(value, torch.full_like(value, 20 * 0.6931472))

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, OneCycleLR, Re
 from tests.modules.tiny import flat, loader, pairs, quiet, tiny_lm, tokens
 from unlearnkit.errors import ConfigurationError, NonFiniteError
 from unlearnkit.host import PlainHost
+from unlearnkit.models import LoRA
 from unlearnkit.modules import UnlearningModule
 from unlearnkit.objectives import NLL, NPO, AscentNLL, KLToReference
 from unlearnkit.strategies import FixedWeights, ForgetOnly, LossNorm, NGDiff, RetainOnly
@@ -385,3 +386,17 @@ def test_predictions_of_a_model_without_text_are_its_outputs():
     outputs = quiet().predict(module, loader(batches))
     assert [tuple(o.shape) for o in outputs] == [(3, 3), (2, 3)]
     assert torch.equal(outputs[0], module.model(batches[0]))
+
+
+def test_a_model_of_which_nothing_can_move_is_refused():
+    model = ToyClassifier().requires_grad_(False)
+    with pytest.raises(
+        ConfigurationError, match=r"`model` must have a trainable parameter\. Found none in Toy"
+    ):
+        quiet().fit(UnlearningModule(model, optimizer=sgd), loader([toy_pair()]))
+
+
+def test_half_precision_that_would_round_adapters_is_refused():
+    module = UnlearningModule(tiny_lm(lora=LoRA(rank=2)))
+    with pytest.raises(ConfigurationError, match=r"`precision` must leave an adapter in fp32.*'bf16-true'"):
+        quiet(precision="bf16-true").fit(module, loader(pairs(1)))

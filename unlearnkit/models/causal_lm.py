@@ -141,7 +141,8 @@ class CausalLM(nn.Module):
         """Return logits [batch, tokens, vocabulary] in the network's type; an empty batch has gradients of zero."""
         ids, mask = batch["input_ids"], batch["attention_mask"]
         size = len(ids)
-        if not size:  # networks cannot reshape nothing, and a rank without a sample must do what the others do
+        # Networks cannot reshape nothing, and a rank without a sample must do what the others do.
+        if not size:
             ids = torch.zeros(1, max(ids.shape[1], 1), dtype=ids.dtype, device=ids.device)
             mask = torch.ones_like(ids)
         output = self.network(input_ids=ids, attention_mask=mask, use_cache=False)

@@ -178,6 +178,12 @@ class WithoutAdapter:
     def __init__(self, model: CausalLM) -> None:
         self._model = model
 
+    @property
+    def is_the_model(self) -> bool:
+        """Whether the adapter adds nothing yet (its B is zero), so that the view answers as the model does."""
+        named = self._model.network.named_parameters()
+        return not any(bool(parameter.any()) for name, parameter in named if ".lora_B." in name)
+
     @contextmanager
     def _before(self) -> Iterator[CausalLM]:
         with eval_mode(self._model), switched_off(self._model.network):

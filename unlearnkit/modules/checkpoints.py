@@ -47,7 +47,9 @@ def require_whole_checkpoint(path: str | Path, argument: str = "ckpt_path") -> N
     fault = _fault(Path(path))
     if fault is None:
         return
-    others = _by_age(Path(path).parent)
+    # A save that was killed between two renames has left one of these whole under its hidden name.
+    beside = [Path(path).with_name(f".{Path(path).name}.{kind}") for kind in ("tmp", "old")]
+    others = [*(found for found in beside if found.exists()), *_by_age(Path(path).parent)]
     whole = next((other for other in others if other != Path(path) and _fault(other) is None), None)
     if whole is not None:
         remedy = f"Use the previous checkpoint, {str(whole)!r}, the newest whole one in that folder."

@@ -49,11 +49,15 @@ class LightningHost:
     @property
     def parameters(self) -> list[nn.Parameter]:
         """The trainable parameters of the model, in its order; under FSDP2 the shards, never gathered copies."""
+        self.settle()
+        return [p for p in self.module.model.parameters() if p.requires_grad]
+
+    def settle(self) -> None:
+        """Drop gathered copies of sharded parameters; nothing where parameters are whole."""
         if self.module.device_mesh is not None:
             if self._sharded is None:
                 self._sharded = sharded_modules(self.module.model)
             reshard(self._sharded)
-        return [p for p in self.module.model.parameters() if p.requires_grad]
 
     @property
     def names(self) -> list[str]:
@@ -96,6 +100,7 @@ class LightningHost:
         """Return one side's mean loss over all ranks, attached to the graph (unless the side is held)."""
         module = self.module
         world = module.trainer.world_size
+        self.settle()
         with gradients_unless(side in self.held):
             return objective_loss(
                 self._objective(side), module.model, batch, side, module.reference, self.rank_sum, world
@@ -135,6 +140,7 @@ class LightningHost:
             attached = self.loss(side, batch)
             loss, gradients = attached.detach(), self.backward(attached)
         else:
+            self.settle()
             loss, gradients = accumulated_gradients(
                 self._objective(side),
                 module.model,
@@ -169,17 +175,29 @@ class LightningHost:
     def require_same_kind(self, batch: ForgetRetainBatch) -> None:
         """Refuse batches on one rank and lists on another: their exchanges differ, and both would wait for ever.
 
+        Under FSDP2 each forward pass is an exchange, so lists must be as long on all ranks, too.
+
         Raises:
-            ConfigurationError: The ranks hand in different kinds.
+            ConfigurationError: The ranks hand in different kinds, or different numbers under FSDP2.
         """
-        kinds = [isinstance(batch[side], (list, tuple)) for side in self.module.strategy.sides]
-        world = self.module.trainer.world_size
-        lists = self.rank_sum(torch.tensor(kinds, dtype=torch.float64, device=self.module.device)).tolist()
-        if any(count not in (0, world) for count in lists):
-            raise ConfigurationError(
-                "`batch` must be of one kind on all ranks: a batch a side, or a list of micro-batches. Found lists "
-                f"on {int(max(lists))} of {world} ranks. Wrap single batches in a list of one."
-            )
+        module = self.module
+        world = module.trainer.world_size
+        sizes = [len(batch[s]) if isinstance(batch[s], (list, tuple)) else 0 for s in module.strategy.sides]
+        own = torch.tensor(
+            [[size > 0, size, size**2] for size in sizes], dtype=torch.float64, device=module.device
+        )
+        for lists, total, squares in self.rank_sum(own).tolist():
+            if lists not in (0, world):
+                raise ConfigurationError(
+                    "`batch` must be of one kind on all ranks: a batch a side, or a list of micro-batches. Found lists "
+                    f"on {int(lists)} of {world} ranks. Wrap single batches in a list of one."
+                )
+            if module.device_mesh is not None and total**2 != world * squares:
+                raise ConfigurationError(
+                    "`batch` must hold as many micro-batches of a side on every rank under FSDP2, where each forward "
+                    f"pass is an exchange between ranks. Found {int(total)} in all on {world} ranks, unevenly spread. "
+                    "Fill up with empty micro-batches, or let a data module's `micro_batch_size` cut them."
+                )
 
     def logged(self, round_: int) -> bool:
         """Say whether a logger keeps the values of this round (each ``log_every_n_steps`` one)."""
@@ -197,11 +215,11 @@ class LightningHost:
         return {} if effects is None else effects.measure()
 
     def lower_loss_scale(self) -> None:
-        """Do after a skipped step what fp16's scaler does after one: lower its scale; else nothing."""
-        scale = self._loss_scale()
-        if scale is not None:
-            scaler = self._scaler
-            scaler.update(scale * scaler.get_backoff_factor())
+        """Do after a skipped step what fp16's scaler does after one: lower its scale, and wait before raising it."""
+        if self._scaler is not None:
+            state = self._scaler.state_dict()
+            state |= {"scale": state["scale"] * state["backoff_factor"], "_growth_tracker": 0}
+            self._scaler.load_state_dict(state)
 
     @property
     def _scaler(self) -> Any:

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unlearnkit.errors import MismatchError
+from unlearnkit.errors import ConfigurationError, MismatchError
+from unlearnkit.sharding import sharded_modules
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,10 @@ class TargetReference:
         """Build the reference of a model that was not trained yet, before any restore and before sharding.
 
         A model with ``without_adapter()`` needs no copy where that returns something: then the frozen weights
-        are the target.
+        are the target. Where the adapter was trained already, the target is the two together, and is copied.
+
+        Raises:
+            ConfigurationError: The model is sharded already.
 
         >>> model = nn.Linear(2, 1)
         >>> reference = TargetReference.of(model)
@@ -41,10 +45,15 @@ class TargetReference:
         """
         without_adapter = getattr(model, "without_adapter", None)
         view = without_adapter() if callable(without_adapter) else None
-        if view is not None:
+        if view is not None and getattr(view, "is_the_model", True):
             trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
             frozen = ((name, value) for name, value in model.state_dict().items() if name not in trained)
             return cls(view, fingerprint(frozen))
+        if sharded_modules(model):
+            raise ConfigurationError(
+                "`model` must be whole when its frozen copy, the reference, is made. Found one that an earlier "
+                "validate, test or predict has sharded. Build a new module for fit, or call fit first."
+            )
         frozen_copy = copy.deepcopy(model).requires_grad_(False).eval()
         return cls(frozen_copy, fingerprint(frozen_copy.state_dict().items()))
 

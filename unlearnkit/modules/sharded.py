@@ -91,9 +91,21 @@ class FSDP2(ModelParallelStrategy):
         super().save_checkpoint(checkpoint, temporary, storage_options)
         self.barrier()
         if self.is_global_zero:
-            _remove(target)
-            temporary.rename(target)
+            replace(target, temporary)
         self.barrier()
+
+
+def replace(target: Path, temporary: Path) -> None:
+    """Give a finished checkpoint its name, an old one's place included.
+
+    Removing a folder takes many steps: it is done under another name, after the new one is in its place.
+    """
+    old = target.with_name(f".{target.name}.old")
+    _remove(old)
+    if target.exists():
+        target.rename(old)
+    temporary.rename(target)
+    _remove(old)
 
 
 def _remove(path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from unlearnkit.batches import ForgetRetainBatch, Side
@@ -135,6 +136,8 @@ class UnlearningModule(EvaluatedModule):
         waiting = getattr(self.model, "built", True) is False
         super().setup(stage)
         self._outside["random"] = waiting
+        if stage == "fit":
+            require_trainable(self.model, str(self.trainer.precision))
         if stage == "fit" and self._compared_sides:
             if self.cache_reference:
                 require_known_batches(self.trainer)
@@ -240,13 +243,18 @@ class UnlearningModule(EvaluatedModule):
         """
         micro = list(batch) if isinstance(batch, (list, tuple)) else [batch]
         objective = self.objective(side)
+        self.host.settle()
+        penalty = objective.penalty(self.model)  # type: ignore[arg-type]
         with eval_mode(self.model):
             parts = [objective(self.model, one, self.reference) for one in micro]
         sums = torch.stack([part.sums.double().sum() for part in parts]).sum()
         counts = torch.stack([part.counts.double().sum() for part in parts]).sum()
         total, count = self.host.rank_sum(torch.stack([sums, counts])).unbind()
-        penalty = objective.penalty(self.model)  # type: ignore[arg-type]
-        return total if penalty is None else total + penalty.double() * count, count
+        if penalty is not None:
+            total = (
+                total + (penalty.full_tensor() if isinstance(penalty, DTensor) else penalty).double() * count
+            )
+        return total, count
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build the optimizer over the model's trainable parameters, and the schedule."""
@@ -288,6 +296,24 @@ class UnlearningModule(EvaluatedModule):
         own, theirs = self._outside["fingerprint"], saved.get("reference")
         if own is not None and theirs is not None:
             require_same_target(own, theirs)
+
+
+def require_trainable(model: nn.Module, precision: str) -> None:
+    """Refuse a model of which nothing can move, and a precision that would round its adapters.
+
+    Raises:
+        ConfigurationError: No parameter is trainable, or the trainer would turn fp32 adapters into half precision.
+    """
+    if getattr(model, "built", True) and not any(p.requires_grad for p in model.parameters()):
+        raise ConfigurationError(
+            "`model` must have a trainable parameter. Found none in "
+            f"{type(model).__name__}. Set requires_grad=True on what may change, or attach an adapter (lora)."
+        )
+    if getattr(model, "lora", None) is not None and precision in ("bf16-true", "16-true"):
+        raise ConfigurationError(
+            f"`precision` must leave an adapter in fp32, where small steps are not rounded away. Found {precision!r} "
+            "with `lora`. Use precision='32-true' with --model.model.dtype=bfloat16: weights in bf16, adapter in fp32."
+        )
 
 
 def default_optimizer(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
