@@ -13,7 +13,7 @@ import torch.distributed
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import CombinedLoader
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, DistributedSampler
 
 from unlearnkit.artifacts import Split
 from unlearnkit.batches import SIDES, Side
@@ -219,15 +219,21 @@ class ForgetRetainDataModule(LightningDataModule):
             return self._loader("train")
         return CombinedLoader({side: self._loader(side) for side in SIDES}, "min_size")
 
+    def _evaluation_loader(self, samples: Any) -> DataLoader[Any]:
+        rank, world = self._place()
+        return DataLoader(
+            samples,
+            batch_size=self.batch_sizes["train"],
+            # The trainer's own sampler for predictions gives ranks unequal numbers of batches, for which FSDP2 would
+            # wait for ever. This one repeats rows instead, and the modules leave these out.
+            sampler=DistributedSampler(samples, world, rank, shuffle=False) if world > 1 else None,
+            collate_fn=self.collate,
+            num_workers=self.num_workers,
+        )
+
     def _evaluation_loaders(self) -> list[DataLoader[Any]]:
         return [
-            DataLoader(
-                list(self.evaluation_samples(name)),  # type: ignore[arg-type]
-                batch_size=self.batch_sizes["train"],
-                collate_fn=self.collate,
-                num_workers=self.num_workers,
-            )
-            for name in self.evaluation_names
+            self._evaluation_loader(list(self.evaluation_samples(name))) for name in self.evaluation_names
         ]
 
     def val_dataloader(self) -> list[DataLoader[Any]]:

@@ -26,7 +26,8 @@ class PairedDatasets(ForgetRetainDataModule):
         seed: Seed of every draw.
 
     Raises:
-        DataError: A data set is empty or has no length; in ``setup``: a sample is on both sides.
+        DataError: A data set is empty or has no length; in ``setup``: a sample is on both sides, or a data set
+            to train on has fewer samples than there are processes.
 
     >>> data = PairedDatasets([(torch.zeros(2), 0)] * 3, [(torch.ones(2), 1)] * 5, batch_size=2)
     >>> data.setup()
@@ -57,8 +58,10 @@ class PairedDatasets(ForgetRetainDataModule):
         """Name the split: its hash covers the samples themselves, so other data are another split.
 
         Raises:
-            DataError: A sample is on both sides.
+            DataError: A sample is on both sides, or a side to train on has fewer samples than there are processes.
         """
+        if stage in (None, "fit") and self.train_on == "pair":
+            self._require_a_sample_each()
         if self._split is None:
             forget, retain = len(self.sets["forget"]), len(self.sets["retain"])
             digest = hashlib.sha256()
@@ -80,6 +83,17 @@ class PairedDatasets(ForgetRetainDataModule):
                 source=f"samples {digest.hexdigest()[:16]}",
                 rows=forget + retain,
             )
+
+    def _require_a_sample_each(self) -> None:
+        """Refuse a side that cannot give every process a sample; here, because all processes come by."""
+        world = self._place()[1]
+        for side, found in self.sets.items():
+            if len(found) < world:
+                raise DataError(
+                    f"`{side}` must hold a sample for each process. Found {len(found)} of them for {world} processes: "
+                    "the data set has fewer rows than there are processes, whatever the batch size. Use "
+                    f"{len(found)} device{'s' * (len(found) > 1)}, or add samples."
+                )
 
     def samples(self, part: Part) -> Sequence[Any]:
         """Return the samples of one side (or of both) with their index."""

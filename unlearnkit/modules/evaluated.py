@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch.distributed
+from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch import LightningModule
-from torch import nn
+from lightning_utilities.core.apply_func import apply_to_collection
+from torch import Tensor, nn
 
+from unlearnkit.errors import ConfigurationError
 from unlearnkit.modules.checkpoint_io import write_atomically
 from unlearnkit.modules.checkpoints import refuse_damaged
+from unlearnkit.modules.own_rows import own_rows
 from unlearnkit.modules.sharded import require_sharding, shard
 
 
@@ -38,37 +43,67 @@ class EvaluatedModule(LightningModule):
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log the mean negative log-likelihood of one evaluation set."""
-        self._log_set_loss("val", batch, dataloader_idx)
+        self._log_set_loss("val", batch, batch_idx, dataloader_idx)
 
     def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log the mean negative log-likelihood of one evaluation set."""
-        self._log_set_loss("test", batch, dataloader_idx)
+        self._log_set_loss("test", batch, batch_idx, dataloader_idx)
+
+    def on_predict_start(self) -> None:
+        """Refuse loaders of unequal length under FSDP2, where ranks would wait for each other for ever.
+
+        Raises:
+            ConfigurationError: A rank has other numbers of batches than this one.
+        """
+        if self.device_mesh is None:
+            return
+        numbers = _of_all_ranks(self.trainer.num_predict_batches)
+        if any(found != numbers[0] for found in numbers):
+            raise ConfigurationError(
+                "`dataloaders` must hold as many batches on every rank under FSDP2, where each forward pass is an "
+                f"exchange between ranks. Found {numbers}, rank by rank: the sampler that the trainer puts in to "
+                "predict does not fill up. Use a data module of unlearnkit, or sampler=DistributedSampler(rows, "
+                "shuffle=False), whose repeated rows are left out of the predictions."
+            )
 
     def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Any:
         """Return the model's own answer to each prompt, with set and index (language models), or its outputs."""
         model: Any = self.model
+        own = own_rows(self.trainer, batch_idx, dataloader_idx)
         datamodule: Any = getattr(self.trainer, "datamodule", None)
-        if hasattr(model, "predictions") and getattr(datamodule, "tokenizer", None) is not None:
-            longest = int((batch["labels"] >= 0).sum(-1).max()) + 8
-            ids = model.predictions(batch, longest, datamodule.tokenizer.eos_token_id)
-            answers = datamodule.tokenizer.batch_decode(ids, skip_special_tokens=True)
-            index, name = batch["index"].tolist(), self._set_name(dataloader_idx)
-            return [
-                {"set": name, "index": i, "answer": answer.strip()}
-                for i, answer in zip(index, answers, strict=True)
-            ]
-        return model(batch)
+        if not hasattr(model, "predictions") or getattr(datamodule, "tokenizer", None) is None:
+            return apply_to_collection(model(batch), Tensor, lambda out: out[:own] if out.dim() else out)
+        name, tokenizer = self._set_name(dataloader_idx), datamodule.tokenizer
+        ids = self._generate(batch, tokenizer.eos_token_id)[:own]
+        answers = tokenizer.batch_decode(ids, skip_special_tokens=True) if ids else []
+        return [
+            {"set": name, "index": i, "answer": answer.strip()}
+            for i, answer in zip(batch["index"][:own].tolist(), answers, strict=True)
+        ]
 
-    def _log_set_loss(self, stage: str, batch: Any, dataloader_idx: int) -> None:
-        """Log ``<stage>/<set>_loss``, the negative log-likelihood per scored unit, nats."""
+    def _generate(self, batch: Any, eos_id: int) -> list[list[int]]:
+        """Continue the prompts; sharded, every rank those of all ranks, as each step of each is an exchange."""
         model: Any = self.model
-        name = self._set_name(dataloader_idx)
-        units = int(model.counts(batch).sum())
-        # Weighted by its units, so that the epoch's mean is the mean over units and not over batches.
+        rank, batches = 0, [batch]
+        if self.device_mesh is not None:
+            rank = torch.distributed.get_rank()
+            batches = _of_all_ranks(move_data_to_device(batch, torch.device("cpu")))
+        longest = [int((found["labels"] >= 0).sum(-1).max()) + 8 for found in batches]
+        ids = [model.predictions(*pair, eos_id) for pair in zip(batches, longest, strict=True)]
+        found: list[list[int]] = ids[rank]
+        return found
+
+    def _log_set_loss(self, stage: str, batch: Any, batch_idx: int, dataloader_idx: int) -> None:
+        """Log ``<stage>/<set>_loss``, the negative log-likelihood per scored unit over all ranks, nats."""
+        model: Any = self.model
+        own = own_rows(self.trainer, batch_idx, dataloader_idx)
+        units = int(model.counts(batch)[:own].sum())
         self.log(
-            f"{stage}/{name}_loss",
-            model.losses(batch).sum() / max(1, units),
-            batch_size=units,
+            f"{stage}/{self._set_name(dataloader_idx)}_loss",
+            model.losses(batch)[:own].sum() / max(1, units),
+            # Weighted by its units, so that the epoch's mean is the mean over units and not over batches; times the
+            # ranks, because Lightning divides the sum of these whole numbers by their number and cuts the rest off.
+            batch_size=units * self.trainer.world_size,
             add_dataloader_idx=False,
             prog_bar=True,
             sync_dist=True,
@@ -77,3 +112,10 @@ class EvaluatedModule(LightningModule):
     def _set_name(self, dataloader_idx: int) -> str:
         names = getattr(getattr(self.trainer, "datamodule", None), "evaluation_names", None)
         return str(names[dataloader_idx]) if names else str(dataloader_idx)
+
+
+def _of_all_ranks(value: Any) -> list[Any]:
+    """Return what each rank hands in, by rank."""
+    found = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(found, value)
+    return found
