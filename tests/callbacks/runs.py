@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
+from torch.utils.data import DataLoader
 
 from unlearnkit.datamodules.paired_datasets import PairedDatasets
 from unlearnkit.evaluators import Evaluator
@@ -83,6 +84,20 @@ def fit(
     trainer = Trainer(**(settings | options))
     trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True)
     return trainer
+
+
+def fit_plain(callback: Callback) -> None:
+    """Train a module that is no UnlearningModule."""
+
+    class Plain(LightningModule):
+        def training_step(self, batch, batch_idx):
+            return batch.sum()
+
+        def configure_optimizers(self):
+            return None
+
+    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, callbacks=[callback])
+    trainer.fit(Plain(), DataLoader([torch.ones(1)]))
 
 
 def flat(module: UnlearningModule) -> torch.Tensor:

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
-from tests.callbacks.runs import TwoLosses, batch_of, fit, flat, module_for, nll_of, rows
+from tests.callbacks.runs import TwoLosses, batch_of, fit, fit_plain, flat, module_for, nll_of, rows
 from unlearnkit.callbacks import EvaluateEvery, ForgetTarget, GeN
 from unlearnkit.datamodules import TOFU
 from unlearnkit.datamodules.paired_datasets import PairedDatasets
@@ -100,8 +100,12 @@ def test_the_forget_side_is_held_until_the_loss_has_gone_back_beyond_the_margin(
 def test_while_it_is_held_the_run_is_that_of_the_retain_side_alone(tmp_path: Path) -> None:
     held = module_for(strategy=FixedWeights(c=0.5), optimizer=lambda p: torch.optim.SGD(p, lr=0.2))
     alone = module_for(strategy=RetainOnly(), optimizer=lambda p: torch.optim.SGD(p, lr=0.1))
-    target = ForgetTarget(target=-1.0, action="hold", every=1)
-    target.held = True
+
+    class FromTheStart(ForgetTarget):
+        def on_fit_start(self, trainer, pl_module):
+            self.held = True
+
+    target = FromTheStart(target=-1.0, action="hold", every=1)
     fit(held, 5, [target], tmp_path)
     fit(alone, 5, [], tmp_path)
     torch.testing.assert_close(flat(held), flat(alone))
@@ -175,6 +179,94 @@ def test_a_run_that_stopped_makes_no_further_round_when_it_is_resumed(tmp_path: 
     assert torch.equal(flat(resumed), flat(stopped))
 
 
+class Fails(Callback):
+    """End a run with an error after some rounds."""
+
+    def __init__(self, rounds: int) -> None:
+        self.rounds = rounds
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if trainer.global_step == self.rounds:
+            raise InterruptedError
+
+
+@pytest.mark.parametrize("error", [False, True])
+def test_a_run_leaves_no_side_held_behind(tmp_path: Path, error: bool) -> None:
+    module, watch = module_for(), Watch()
+    held = ForgetTarget(target=-1.0, action="hold", every=1)
+    if error:
+        with pytest.raises(InterruptedError):
+            fit(module, 4, [held, Fails(2)], tmp_path)
+    else:
+        fit(module, 4, [held], tmp_path)
+    assert held.held and module.host.held == set()
+    fit(module, 3, [watch], tmp_path)
+    assert watch.held == [False] * 3
+
+
+@pytest.mark.parametrize("action", ["stop", "hold"])
+def test_a_second_fit_begins_anew(tmp_path: Path, action: Any) -> None:
+    """It trained no round at all, because the first one had reached the target."""
+    target, watch, again = ForgetTarget(target=1.0, action=action, every=1), Watch(), Watch()
+    fit(module_for(0.3), 20, [target, watch], tmp_path)
+    first = target.state_dict(), target.value
+    assert target.reached_round is not None and target.reached_round > 1
+    fit(module_for(0.3), 20, [target, again], tmp_path)
+    assert (target.state_dict(), target.value) == first
+    assert again.losses[1] == watch.losses[1] and again.held == watch.held
+
+
+def test_a_run_stops_where_the_forget_set_is_as_unlikely_as_tofu_authors_on_neither_side(
+    tmp_path: Path,
+) -> None:
+    """`target='unseen'` and nothing else: the data module knows whom the model never saw."""
+    data = TOFU(
+        authors=12, questions=2, retain_authors=6, vocab_size=300, max_length=128, forget_batch_size=2,
+        retain_batch_size=2, train_batch_size=3,
+    )  # fmt: skip
+
+    class Gap(Callback):
+        def __init__(self) -> None:
+            self.gaps: list[float] = []
+
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            sides = [[data.collate(data.samples("forget"))], data.unseen_batches()]
+            self.gaps.append(_nll(pl_module.model, sides[0]) - _nll(pl_module.model, sides[1]))
+
+    module = module_for(strategy=FixedWeights(c=0.5), optimizer=lambda p: torch.optim.AdamW(p, lr=1e-3))
+    model = CausalLM(hidden_size=16, layers=1, heads=2, max_length=128)
+    module.model = model
+    gap, target = Gap(), ForgetTarget(target="unseen", every=1)
+    trainer = fit(module, 60, [KnowsForget(data), target, gap], tmp_path, data=data)
+    expected = next(round_ for round_, value in enumerate(gap.gaps, 1) if value >= 0)
+    assert 1 < expected == target.reached_round == trainer.global_step < 60
+
+
+class KnowsForget(Callback):
+    """Have the model learn the forget set before its first round."""
+
+    def __init__(self, data: TOFU) -> None:
+        self.data = data
+
+    def on_train_start(self, trainer, pl_module):
+        model, batch = pl_module.model, self.data.collate(self.data.samples("forget"))
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+        for _ in range(20):
+            (model.losses(batch).sum() / model.counts(batch).sum()).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+def _nll(model: Any, batches: Any) -> float:
+    """Return the mean negative log-likelihood per token, nats."""
+    with torch.no_grad():
+        found = [
+            torch.stack([model.losses(b).double().sum(), model.counts(b).double().sum()]) for b in batches
+        ]
+    total, count = torch.stack(found).sum(0).tolist()
+    return total / count
+
+
 def test_its_loss_is_the_one_that_the_tofu_evaluator_calls_forget_loss(tmp_path: Path) -> None:
     """Else the retrained reference's evaluation could not be its target."""
     data = TOFU(
@@ -244,18 +336,8 @@ def test_it_needs_forget_samples_and_unseen_data(tmp_path: Path) -> None:
 
 
 def test_it_needs_an_unlearning_module() -> None:
-    class Plain(LightningModule):
-        def training_step(self, batch, batch_idx):
-            return batch.sum()
-
-        def configure_optimizers(self):
-            return None
-
-    trainer = Trainer(
-        accelerator="cpu", logger=False, enable_checkpointing=False, callbacks=[ForgetTarget(target=1.0)]
-    )
     with pytest.raises(ConfigurationError, match="ForgetTarget only with an UnlearningModule.*Found Plain"):
-        trainer.fit(Plain(), DataLoader([torch.ones(1)]))
+        fit_plain(ForgetTarget(target=1.0))
 
 
 def test_two_of_them_keep_their_states_apart() -> None:

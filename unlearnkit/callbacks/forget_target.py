@@ -39,6 +39,8 @@ class ForgetTarget(Callback):
         unseen: Batches of unseen data, all of them on every rank (e.g. a DataLoader); None asks the data module's
             ``unseen_batches()``.
 
+    These numbers are those of the last ``fit``; the next one begins without them.
+
     Attributes:
         held_rounds: Rounds that were made with the forget side held.
         reached_round: First round at which the target was reached, or None.
@@ -59,7 +61,9 @@ class ForgetTarget(Callback):
 
         callbacks:
           - class_path: ForgetTarget
-            init_args: {monitor: nll, target: runs/retrained/results.json, action: stop, every: 5}
+            init_args: {target: unseen, action: stop, every: 5}
+
+    Unseen are the authors of TOFU on neither side, so some must be left out: ``--data.retain_authors=20``.
     """
 
     when = ACTING
@@ -108,8 +112,13 @@ class ForgetTarget(Callback):
         return self._generate_state_key(monitor=self.monitor, action=self.action)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Act after what evaluates, and before what saves."""
+        """Act after what evaluates, and before what saves; begin each fit anew, before a resume restores."""
         arrange(trainer)
+        if stage == "fit":
+            self.held = False
+            self.held_rounds = 0
+            self.reached_round = None
+            self.value = math.nan
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check module, strategy and data before anything is computed."""
@@ -160,9 +169,17 @@ class ForgetTarget(Callback):
             values = {"forget_target/value": self.value, "forget_target/target": target}
         pl_module.log_dict(values | {"forget_target/held": float(self.held_rounds)}, batch_size=1)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leave the module without a held side."""
-        module: Any = pl_module
+        if stage == "fit":
+            self._let_go(pl_module)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Leave the module without a held side: after an error there is no teardown."""
+        self._let_go(pl_module)
+
+    def _let_go(self, module: Any) -> None:
+        # `held` itself stays, for a checkpoint that is saved now.
         if self.held:
             module.host.held.discard("forget")
 
