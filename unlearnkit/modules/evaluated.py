@@ -16,6 +16,9 @@ from unlearnkit.modules.checkpoints import refuse_damaged
 from unlearnkit.modules.own_rows import own_rows
 from unlearnkit.modules.sharded import require_sharding, shard
 
+ROOM = 8
+"""Tokens by which a predicted answer may be longer than the row's own."""
+
 
 class EvaluatedModule(LightningModule):
     """Build the network where it waits for a vocabulary; log each set's loss; predict.
@@ -88,10 +91,10 @@ class EvaluatedModule(LightningModule):
         if self.device_mesh is not None:
             rank = torch.distributed.get_rank()
             batches = _of_all_ranks(move_data_to_device(batch, torch.device("cpu")))
-        longest = [int((found["labels"] >= 0).sum(-1).max()) + 8 for found in batches]
-        ids = [model.predictions(*pair, eos_id) for pair in zip(batches, longest, strict=True)]
-        found: list[list[int]] = ids[rank]
-        return found
+        limits = [((found["labels"] >= 0).sum(-1) + ROOM).tolist() for found in batches]
+        ids = [model.predictions(*pair, eos_id) for pair in zip(batches, map(max, limits), strict=True)]
+        # Each by its own limit: what an answer says must not hang on the rows that share its batch.
+        return [new[:limit] for new, limit in zip(ids[rank], limits[rank], strict=True)]
 
     def _log_set_loss(self, stage: str, batch: Any, batch_idx: int, dataloader_idx: int) -> None:
         """Log ``<stage>/<set>_loss``, the negative log-likelihood per scored unit over all ranks, nats."""
