@@ -13,20 +13,15 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.distributed.checkpoint import FileSystemWriter, save
 
 from tests.modules.tiny import flat, loader, quiet
+from tests.representatives import REPRESENTATIVES
 from unlearnkit.cli import main
 from unlearnkit.errors import ArtifactError
 from unlearnkit.modules import FinetuningModule, UnlearningModule
 from unlearnkit.modules.checkpoints import read_weights, require_whole_checkpoint
-from unlearnkit.packaged import CONFIGS, config_names
 from unlearnkit.testing import ToyClassifier, toy_batch, toy_pair
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
-METHODS = [
-    name
-    for name in config_names()
-    if name.startswith("tofu/") and "class_path: UnlearningModule" in (CONFIGS / name).read_text()
-]
 SMALL = [
     "--data.authors=10",
     "--data.questions=2",
@@ -88,8 +83,8 @@ def refusal(path: Path) -> str:
 # --------------------------------------------------------------------------- nothing is run on loading
 
 
-@pytest.mark.parametrize("name", [*METHODS, "tofu/finetune.yaml"])
-def test_checkpoints_of_every_packaged_method_hold_data_alone(name, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", [*REPRESENTATIVES, "tofu/finetune.yaml"])
+def test_checkpoints_of_every_kind_of_packaged_method_hold_data_alone(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     evaluated = EVALUATED if name == "tofu/ngdiff_gen.yaml" else []
     assert main(["fit", "--config", name, *SMALL, *evaluated]) == 0
