@@ -79,6 +79,17 @@ class FSDP2(ModelParallelStrategy):
         self._data_parallel_size = self.num_nodes * self.num_processes
         super().setup_environment()
 
+    def load_checkpoint(
+        self, checkpoint_path: str | Path, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Read a checkpoint; one of another strategy or optimizer is refused by name, not by a key it lacks."""
+        meta = Path(self.broadcast(checkpoint_path)) / "meta.pt"
+        check = getattr(self.lightning_module, "require_same_method", None)
+        if callable(check) and meta.is_file():
+            check(torch.load(meta, weights_only=weights_only))
+        found: dict[str, Any] = super().load_checkpoint(checkpoint_path, weights_only)
+        return found
+
     def save_checkpoint(
         self, checkpoint: dict[str, Any], filepath: str | os.PathLike[str], storage_options: Any = None
     ) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
@@ -19,6 +20,7 @@ from unlearnkit.modules.cached_reference import ask_ahead, require_known_batches
 from unlearnkit.modules.checkpoints import open_next_epoch, refuse_timed
 from unlearnkit.modules.evaluated import EvaluatedModule
 from unlearnkit.modules.lightning_host import LightningHost, reseed
+from unlearnkit.modules.method import method_of, require_same_method
 from unlearnkit.modules.reference import TargetReference, require_same_target
 from unlearnkit.modules.sharded import shard
 from unlearnkit.objectives import NLL, AscentNLL, Objective
@@ -225,6 +227,10 @@ class UnlearningModule(EvaluatedModule):
                 "lemma4/retain": gram.retain_effect(weights),
                 "lemma4/forget": gram.forget_effect(weights),
             }
+        diagnostics = getattr(self.trainer.optimizers[0], "diagnostics", None)
+        if callable(diagnostics):
+            found = diagnostics(self.host.rank_sum)
+            rest |= {f"optimizer/{name}": value for name, value in found.items()}
         rest |= {f"effect/{side}": effect for side, effect in self.host.take_effects().items()}
         optimizer = self.optimizers()
         rest["lr"] = optimizer.param_groups[0]["lr"] * self.host.lr_scale  # type: ignore[union-attr]
@@ -259,6 +265,12 @@ class UnlearningModule(EvaluatedModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build the optimizer over the model's trainable parameters, and the schedule."""
         optimizer = self.optimizer(self.host.parameters)
+        keep = getattr(optimizer, "keep_full_precision", None)
+        if callable(
+            keep
+        ):  # an embedding's rows are seen seldom: in 8 bits their neighbours' scale drowns them
+            tables = [part for part in self.model.modules() if isinstance(part, nn.Embedding)]
+            keep([p for table in tables for p in table.parameters(recurse=False)])
         if self.scheduler is None:
             return optimizer
         return {
@@ -283,14 +295,27 @@ class UnlearningModule(EvaluatedModule):
             "format": 1,
             "skipped_rounds": self.skipped_rounds,
             "reference": self._outside["fingerprint"],
+            "method": method_of(self.strategy, self.trainer.optimizers[0]),
         }
+
+    def require_same_method(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse to go on from the state of another strategy or optimizer.
+
+        Raises:
+            MismatchError: The checkpoint was made with another one.
+        """
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            stand_in = self.optimizer([nn.Parameter(torch.zeros(1))])
+            require_same_method(method_of(self.strategy, stand_in), checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the number of skipped rounds; refuse another target than the one the run compared with.
 
         Raises:
-            MismatchError: The rebuilt reference is not the one of the checkpoint's run.
+            MismatchError: The rebuilt reference is not the one of the checkpoint's run, or it was made with
+                another strategy or optimizer.
         """
+        self.require_same_method(checkpoint)
         saved = checkpoint.get("unlearnkit", {})
         self.skipped_rounds = int(saved.get("skipped_rounds", 0))
         own, theirs = self._outside["fingerprint"], saved.get("reference")

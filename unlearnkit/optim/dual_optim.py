@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from unlearnkit.batches import SIDES, Side
 from unlearnkit.errors import ConfigurationError
 from unlearnkit.optim.sided import SidedOptimizer, require_parameters, require_rate
+from unlearnkit.optim.state_8bit import SCALE, Quantizer, holds, like
 
 Factory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
@@ -62,11 +63,7 @@ class DualOptim(SidedOptimizer):
             raise ConfigurationError(
                 f"`state_bits` must be 32 or 8. Found {state_bits}. Use 8 to quarter the states' memory."
             )
-        self.quantize: Any = None
-        if state_bits == 8:
-            from unlearnkit.optim.state_8bit import Quantizer
-
-            self.quantize = Quantizer()
+        self.quantize: Any = Quantizer() if state_bits == 8 else None
         self._factories: dict[Side, Factory] = {"forget": forget, "retain": retain}
         self._inner = {side: make(_fresh(groups)) for side, make in self._factories.items()}
         own = []
@@ -133,18 +130,16 @@ class DualOptim(SidedOptimizer):
             # Zeros are not what every optimizer starts from: it makes them anew, as if nothing had been allocated.
             state[f"{side}/begun"].fill_(1.0)
             return {}
-        names = [name for name in state if name.startswith(start) and name != f"{side}/begun"]
-        return {
-            name.removeprefix(start): self._widened(parameter, name.removeprefix(start), state[name])
-            for name in names
-        }
-
-    def _widened(self, parameter: nn.Parameter, name: str, state: Tensor) -> Tensor:
-        if self.quantize is None or not self.quantize.holds(state):
-            return state
-        wide: Tensor = self.quantize.widen(state, name in SQUARES)
-        found: Tensor = self.quantize.like(parameter, wide)
-        return found
+        lent = {}
+        for name, value in state.items():
+            short = name.removeprefix(start)
+            if short == name or short == "begun" or name.endswith(SCALE):
+                continue
+            if holds(state, name):
+                wide = self.quantize.widen(state, name, short not in SQUARES, short in SQUARES)
+                value = like(parameter, wide.to(parameter.dtype))
+            lent[short] = value
+        return lent
 
     def _keep(self, parameter: nn.Parameter, side: Side, found: dict[str, Any]) -> None:
         """Take over what one side's optimizer made of its states."""
@@ -152,18 +147,19 @@ class DualOptim(SidedOptimizer):
         for name, value in found.items():
             if not isinstance(value, Tensor):
                 continue  # a None, where an optimizer has no use for a state
-            kept = state.get(f"{side}/{name}")
-            if (
-                self.quantize is not None
-                and value.shape == parameter.shape
-                and id(parameter) not in self._full_precision
-            ):
-                if kept is None:
-                    kept = self.quantize.zeros(parameter, signed=name not in SQUARES)
-                if self.quantize.holds(kept):
-                    self.quantize.narrow_(kept, value, name in SQUARES)
-                    value = kept
-            state[f"{side}/{name}"] = value
+            full = f"{side}/{name}"
+            if self._narrow(parameter, full, value):
+                self.quantize.narrow_(state, full, value, name not in SQUARES, name in SQUARES)
+            else:
+                state[full] = value
+
+    def _narrow(self, parameter: nn.Parameter, name: str, value: Tensor) -> bool:
+        """Say whether a state is kept in 8 bits; make its place at the first time."""
+        state = self.state[parameter]
+        if self.quantize is None or holds(state, name):
+            return self.quantize is not None
+        wanted = value.shape == parameter.shape and id(parameter) not in self._full_precision
+        return wanted and bool(self.quantize.allocate(state, name, parameter))
 
     def counter_device(self, parameter: nn.Parameter, name: str, group: dict[str, Any]) -> torch.device:
         """Return the parameter's device where torch's fused or capturable code counts there, else the processor's."""

@@ -14,6 +14,7 @@ from unlearnkit.batches import Side
 from unlearnkit.errors import ConfigurationError, UnknownNameError
 from unlearnkit.optim.plus_update import Moments, PlusRule, plus_update_
 from unlearnkit.optim.sided import SidedOptimizer, require_parameters, require_rate
+from unlearnkit.optim.state_8bit import Quantizer, holds
 from unlearnkit.sharding import local_part
 
 log = logging.getLogger("unlearnkit")
@@ -26,6 +27,15 @@ PRESETS: dict[str, PlusRule] = {
 """Rules by name: what was measured to be steadiest, base and delta of both moments in the paper's order, and the
 authors' scripts. What was measured stands in benchmarks/README.md: `lagged` overshoots by half where the sides agree,
 `plus` makes steps of ten times the rate where their gradients are of unequal length."""
+
+FIRST = ("base/exp_avg", "forget/exp_avg", "retain/exp_avg")
+BASE_SQUARE, SIDE_SQUARES = ("base/exp_avg_sq",), ("forget/exp_avg_sq", "retain/exp_avg_sq")
+STATES = {
+    "plus": FIRST + BASE_SQUARE + SIDE_SQUARES,
+    "decoupled": FIRST + SIDE_SQUARES,
+    "shared": FIRST + BASE_SQUARE,
+}
+"""Names of the states of each rule, beside the counters."""
 
 CHUNK = 2**24
 """Elements stepped at a time off the CPU: the two temporary copies stay at 64 MiB each."""
@@ -108,11 +118,7 @@ class DualOptimPlus(SidedOptimizer):
             raise ConfigurationError(
                 f"`weight_decay` must be 0 or above. Found {weight_decay}. Use e.g. 0.01."
             )
-        self.quantize: Any = None
-        if state_bits == 8:
-            from unlearnkit.optim.state_8bit import Quantizer
-
-            self.quantize = Quantizer()
+        self.quantize = Quantizer() if state_bits == 8 else None
         defaults = {
             "lr": lr,
             "forget_ratio": ratio,
@@ -134,22 +140,12 @@ class DualOptimPlus(SidedOptimizer):
     def allocate(self, parameter: nn.Parameter, group: dict[str, Any]) -> None:
         """Make zeros for base and deltas, and both counters."""
         state = self.state[parameter]
-        for name in ("base/exp_avg", "forget/exp_avg", "retain/exp_avg"):
-            state[name] = self._zeros(parameter, signed=True)
-        plus = self.second_moment == "plus"
-        if self.second_moment != "decoupled":
-            state["base/exp_avg_sq"] = self._zeros(parameter, signed=False)
-        if self.second_moment != "shared":
-            for name in ("forget/exp_avg_sq", "retain/exp_avg_sq"):
-                state[name] = self._zeros(parameter, signed=plus)
+        narrow = None if id(parameter) in self._full_precision else self.quantize
+        for name in STATES[self.second_moment]:
+            if narrow is None or not narrow.allocate(state, name, parameter):
+                state[name] = torch.zeros_like(parameter, requires_grad=False)
         for name in ("forget/step", "retain/step"):
             state[name] = torch.zeros((), dtype=torch.float32)
-
-    def _zeros(self, parameter: Tensor, signed: bool) -> Tensor:
-        if self.quantize is None or id(parameter) in self._full_precision:
-            return torch.zeros_like(parameter, requires_grad=False)
-        made: Tensor = self.quantize.zeros(parameter, signed)
-        return made
 
     def move(self, side: Side) -> None:
         """Step along the gradients with the base and one side's delta."""
@@ -214,22 +210,26 @@ class _Borrowed:
 
     def __init__(self, owner: DualOptimPlus, chunk: list[nn.Parameter], side: Side) -> None:
         self.owner, self.chunk, self.side = owner, chunk, side
-        self.wide: list[tuple[Tensor, Tensor, bool]] = []
+        self.wide: list[tuple[dict[str, Tensor], str, Tensor]] = []
+
+    def _form(self, name: str) -> dict[str, bool]:
+        """Return how 8 bits hold a state: of squares only a delta's can be negative."""
+        squares = name.endswith("_sq")
+        delta = self.owner.second_moment == "plus" and not name.startswith("base")
+        return {"signed": not squares or delta, "squares": squares}
 
     def _open(self, name: str) -> list[Tensor]:
-        quantize = self.owner.quantize
+        if name not in STATES[self.owner.second_moment]:
+            return []
         found = []
         for parameter in self.chunk:
-            state = self.owner.state[parameter].get(name)
-            if state is None:
-                return []
-            if quantize is not None and quantize.holds(state):
-                squares = name.endswith("_sq")
-                wide = quantize.widen(state, squares)
-                self.wide.append((state, wide, squares))
+            state = self.owner.state[parameter]
+            if self.owner.quantize is not None and holds(state, name):
+                wide = self.owner.quantize.widen(state, name, **self._form(name)).to(parameter.dtype)
+                self.wide.append((state, name, wide))
                 found.append(wide)
             else:
-                found.append(local_part(state))
+                found.append(local_part(state[name]))
         return found
 
     def __enter__(self) -> Moments:
@@ -238,8 +238,9 @@ class _Borrowed:
         return Moments([local_part(p) for p in self.chunk], gradients, *(self._open(name) for name in names))
 
     def __exit__(self, *_: object) -> None:
-        for state, wide, squares in self.wide:
-            self.owner.quantize.narrow_(state, wide, squares)
+        for state, name, wide in self.wide:
+            assert self.owner.quantize is not None
+            self.owner.quantize.narrow_(state, name, wide, **self._form(name))
 
 
 def _chunks(parameters: list[nn.Parameter]) -> Iterator[list[nn.Parameter]]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from unlearnkit.batches import Side
 from unlearnkit.errors import ConfigurationError, MismatchError
+from unlearnkit.optim.state_8bit import SCALE
 
 COUNTERS = ("step", "begun", "mu_product", "mu", "eta")
 """Last parts of the names of states that are one number of their own type, here and in torch's optimizers."""
@@ -94,10 +95,13 @@ class SidedOptimizer(torch.optim.Optimizer):
         for saved, group in zip(state_dict["param_groups"], self.param_groups, strict=True):
             for key, parameter in zip(saved["params"], group["params"], strict=True):
                 for name, value in state_dict["state"].get(key, {}).items():
+                    # torch casts states to the parameter's type: counters would stop at 256 in bf16, and 8-bit
+                    # codes grow fourfold.
                     if name.rpartition("/")[2] in COUNTERS:
-                        # torch casts states to the parameter's type: in bf16 a counter stops at 256.
                         where = self.counter_device(parameter, name, group)
                         self.state[parameter][name] = value.detach().clone().to(where)
+                    elif value.dtype == torch.uint8 or name.endswith(SCALE):
+                        self.state[parameter][name] = value.detach().clone().to(parameter.device)
 
     def counter_device(self, parameter: nn.Parameter, name: str, group: dict[str, Any]) -> torch.device:
         """Return where a counter lies: beside the processor, so that reading it synchronises nothing."""

@@ -1,4 +1,4 @@
-"""Optimizer states in 8 bits: the one place that knows torchao's tensor."""
+"""Optimizer states in 8 bits: the one place that knows torchao."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor, Shard
+from torch.distributed.tensor import DTensor, Replicate, Shard
 
 from unlearnkit.errors import MissingDependencyError
 from unlearnkit.sharding import local_part
@@ -18,96 +18,137 @@ BLOCK = 256
 SMALLEST = 4096
 """Tensors with fewer elements stay as they are: they take no memory, and are the touchy ones (norms, biases)."""
 
+SCALE = "/scale"
+"""What the name of a state's scales ends in."""
+
+State = dict[str, Tensor]
+
 
 class Quantizer:
-    """Make, widen and narrow states of 8 bits (blocks of 256, dynamic code book), on the CPU and on CUDA.
+    """Keep states in 8 bits (blocks of 256, dynamic code book), on the CPU and on CUDA.
 
-    Under FSDP2 a state is cut like its parameter. Where the ranks' parts are not equal or not whole blocks, all
-    of them keep the parameter's type, because ranks must agree on what a state is.
+    A state is two plain tensors, its codes under its own name and its scales beside it, because those go through
+    every kind of checkpoint; torchao's tensor of both does not (Lightning's ``torch.load`` cannot place it). Under
+    FSDP2 both are cut like the parameter. Where the ranks' parts are not equal or not whole blocks, all of them
+    keep the parameter's type, because ranks must agree on what a state is.
 
     Raises:
         MissingDependencyError: torchao is not installed.
 
-    >>> quantizer = Quantizer()
-    >>> state = quantizer.zeros(torch.zeros(64, 64), signed=True)
-    >>> quantizer.narrow_(state, torch.full((64, 64), 3.0))
-    >>> quantizer.widen(state)[0, 0].item(), quantizer.holds(torch.zeros(64, 64))
-    (3.0, False)
+    >>> quantizer, state = Quantizer(), {}
+    >>> quantizer.allocate(state, "exp_avg", torch.zeros(64, 64))
+    True
+    >>> quantizer.narrow_(state, "exp_avg", torch.full((64, 64), 3.0))
+    >>> quantizer.widen(state, "exp_avg")[0, 0].item(), {name: value.dtype for name, value in state.items()}
+    (3.0, {'exp_avg': torch.uint8, 'exp_avg/scale': torch.float32})
     """
 
     def __init__(self) -> None:
-        self.state_type = _state_type()
+        self._library = _library()
+        self._books: dict[tuple[bool, torch.device], Tensor] = {}
 
-    def holds(self, state: Tensor) -> bool:
-        """Say whether a state has 8 bits."""
-        return isinstance(local_part(state), self.state_type)
-
-    def zeros(self, parameter: Tensor, signed: bool) -> Tensor:
-        """Return a state of zeros: 8 bits where the parameter is large enough and cut in whole blocks.
-
-        Args:
-            parameter: Gives shape, type and shards.
-            signed: Whether values below zero occur; without them half the codes are not lost.
-        """
+    def allocate(self, state: State, name: str, parameter: Tensor) -> bool:
+        """Make a state of zeros, where the parameter is large enough and cut in whole blocks; say whether it is."""
         if not _fits(parameter):
-            return torch.zeros_like(parameter, requires_grad=False)
+            return False
         part = local_part(parameter)
-        state: Tensor = self.state_type.zeros(part.shape, signed, BLOCK, part.device, dtype=part.dtype)
-        return self.like(parameter, state)
+        scales = torch.zeros(part.numel() // BLOCK, dtype=torch.float32, device=part.device)
+        state[name] = torch.zeros_like(parameter, dtype=torch.uint8, requires_grad=False)
+        state[name + SCALE] = _cut(scales, parameter)
+        return True
 
-    def like(self, parameter: Tensor, part: Tensor) -> Tensor:
-        """Return this rank's part as a tensor that is cut like the parameter."""
-        if not isinstance(parameter, DTensor):
-            return part
-        return DTensor.from_local(
-            part,
-            parameter.device_mesh,
-            parameter.placements,
-            run_check=False,
-            shape=parameter.shape,
-            stride=parameter.stride(),
-        )
+    def widen(self, state: State, name: str, signed: bool = True, squares: bool = False) -> Tensor:
+        """Return this rank's part of a state in fp32; ``signed`` and ``squares`` as it was written."""
+        codes, scales = local_part(state[name]), local_part(state[name + SCALE])
+        wide: Tensor = self._library.dequant_with_qmap(codes, self._book(signed, codes.device), scales)
+        return wide * wide.abs() if squares else wide
 
-    def widen(self, state: Tensor, squares: bool = False) -> Tensor:
-        """Return this rank's part of a state in its own type; ``squares`` as it was written."""
-        found: Any = local_part(state)
-        wide: Tensor = found.dequantize()
-        return (wide * wide.abs() if squares else wide).to(found.dtype)
-
-    def narrow_(self, state: Tensor, value: Tensor, squares: bool = False) -> None:
-        """Write a tensor, or this rank's part of it, into this rank's part of a state.
+    def narrow_(
+        self, state: State, name: str, value: Tensor, signed: bool = True, squares: bool = False
+    ) -> None:
+        """Write a tensor, or this rank's part of it, into a state.
 
         Args:
-            state: One with 8 bits.
+            state: A parameter's states.
+            name: Which of them.
             value: What it is to hold.
+            signed: Whether values below zero occur; without them all codes serve the others.
             squares: Whether these are squares, whose signed roots are kept: a block's codes reach seven decades
                 down, which for squares is three and a half of gradients, and a second moment rounded to 0 makes
                 a step of ``u / eps``.
         """
-        wide = local_part(value).float()
-        local_part(state).copy_(wide.abs().sqrt().copysign(wide) if squares else wide)
+        wide = local_part(value).float().contiguous()
+        if squares:
+            wide = wide.abs().sqrt().copysign(wide)
+        scaled, scales = self._library.scale_tensor(wide, BLOCK)
+        local_part(state[name + SCALE]).copy_(scales)
+        book = self._book(signed, wide.device)
+        local_part(state[name]).copy_(self._library.quantize_8bit_with_qmap(scaled, book))
+
+    def _book(self, signed: bool, device: torch.device) -> Tensor:
+        """Return the values that the 256 codes stand for, in [-1, 1] or [0, 1]."""
+        key = (signed, device)
+        if key not in self._books:
+            values = self._library.create_dynamic_map(signed=signed)
+            self._books[key] = torch.tensor(values, dtype=torch.float32, device=device)
+        return self._books[key]
+
+
+def holds(state: State, name: str) -> bool:
+    """Say whether a state has 8 bits.
+
+    >>> holds({"exp_avg": torch.zeros(2)}, "exp_avg")
+    False
+    """
+    return name + SCALE in state
 
 
 def _fits(parameter: Tensor) -> bool:
     part = local_part(parameter)
     if isinstance(parameter, DTensor):
         for axis, where in enumerate(parameter.placements):
-            if isinstance(where, Shard) and parameter.shape[where.dim] % parameter.device_mesh.size(axis):
+            even = where == Shard(0) and parameter.shape[0] % parameter.device_mesh.size(axis) == 0
+            if not even and where != Replicate():
                 return False
-    return part.numel() >= SMALLEST and part.numel() % BLOCK == 0 and parameter.is_floating_point()
+    whole = part.is_contiguous() and part.numel() % BLOCK == 0
+    return whole and part.numel() >= SMALLEST and parameter.is_floating_point()
 
 
-def _state_type() -> Any:
-    """Return torchao's tensor; its import has torch log a line about enums, which nobody could act on."""
+def _cut(scales: Tensor, parameter: Tensor) -> Tensor:
+    """Return this rank's scales as a tensor that is cut like the parameter."""
+    if not isinstance(parameter, DTensor):
+        return scales
+    shape = torch.Size([parameter.numel() // BLOCK])
+    return DTensor.from_local(
+        scales, parameter.device_mesh, parameter.placements, run_check=False, shape=shape, stride=(1,)
+    )
+
+
+def like(parameter: Tensor, part: Tensor) -> Tensor:
+    """Return this rank's part as a tensor that is cut like the parameter."""
+    if not isinstance(parameter, DTensor):
+        return part
+    return DTensor.from_local(
+        part,
+        parameter.device_mesh,
+        parameter.placements,
+        run_check=False,
+        shape=parameter.shape,
+        stride=parameter.stride(),
+    )
+
+
+def _library() -> Any:
+    """Return torchao's functions; their import has torch log a line about enums, which nobody could act on."""
     logger = logging.getLogger("torch.utils._pytree")
     logger.addFilter(_no_enums)
     try:
-        from torchao.optim.subclass_8bit import OptimState8bit
+        from torchao.optim import quant_utils
     except ImportError as error:
         raise MissingDependencyError.extra("torchao", "quant") from error
     finally:
         logger.removeFilter(_no_enums)
-    return OptimState8bit
+    return quant_utils
 
 
 def _no_enums(record: logging.LogRecord) -> bool:
