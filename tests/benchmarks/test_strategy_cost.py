@@ -1,0 +1,45 @@
+"""The benchmark of strategies has a row for each of them, and compares rounds that do the same work."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+import torch
+
+import unlearnkit.strategies
+from benchmarks import strategy_cost
+from benchmarks.step_cost import Bench
+from unlearnkit.strategies import Strategy
+
+
+def moved(name: str) -> torch.Tensor:
+    """Return by how much one round of a variant, stepping with SGD, moves a tiny model."""
+    bench = Bench(small=True)
+    bench.optimizer = torch.optim.SGD(bench.model.parameters(), lr=1e-2)
+    before = torch.cat([p.detach().flatten().clone() for p in bench.model.parameters()])
+    strategy_cost.VARIANTS[name](bench)()
+    return torch.cat([p.detach().flatten() for p in bench.model.parameters()]) - before
+
+
+def test_every_strategy_has_a_row():
+    public = {
+        name
+        for name, found in vars(unlearnkit.strategies).items()
+        if inspect.isclass(found)
+        and issubclass(found, Strategy)
+        and name not in ("Strategy", "LossStrategy", "GramStrategy")
+    }
+    assert public <= set(strategy_cost.VARIANTS)
+
+
+@pytest.mark.parametrize("name", [n for n in strategy_cost.TORCHJD if n not in ("GradDrop", "GradVaccine")])
+def test_ours_and_torchjd_s_go_the_same_way(name):
+    """GradDrop draws, and GradVaccine remembers."""
+    ours, theirs = moved(name).double(), moved(f"torchjd {name}").double()
+    assert torch.cosine_similarity(ours, theirs, dim=0).item() == pytest.approx(1.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", strategy_cost.VARIANTS)
+def test_every_variant_moves_the_model(name):
+    assert moved(name).norm() > 0
