@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loops import utilities
 from torch.utils.data import DataLoader, DistributedSampler
 
 from tests.callbacks.runs import fit, module_for
@@ -102,6 +104,15 @@ def run(host: str | None) -> dict[str, Any]:
         "with": trained(host, 0.3, True),
         "without": trained(host, 0.3, False),
     }
+
+
+def as_with_nccl(host: str) -> dict[str, Any]:
+    """Return what ``run`` does where the trainer does not see gloo, for which alone it avoids inference mode."""
+    real, utilities.dist = utilities.dist, SimpleNamespace(get_backend=lambda: "nccl")
+    try:
+        return run(host)
+    finally:
+        utilities.dist = real
 
 
 def predicted(host: str | None, folder: str, size: int) -> None:

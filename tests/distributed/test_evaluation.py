@@ -15,11 +15,13 @@ from tests.distributed.pool import Pool
 pytestmark = [pytest.mark.distributed, pytest.mark.filterwarnings("ignore::UserWarning")]
 
 HOSTS = ("ddp", "fsdp2")
+KINDS = (*HOSTS, "fsdp2-as-with-nccl")
 
 
 @pytest.fixture(scope="module")
 def ranks(pool: Pool) -> dict[str, list[dict[str, Any]]]:
-    return {host: pool("tests.distributed.evaluation:run", host) for host in HOSTS}
+    found = {host: pool("tests.distributed.evaluation:run", host) for host in ("ddp", "fsdp2")}
+    return found | {"fsdp2-as-with-nccl": pool("tests.distributed.evaluation:as_with_nccl", "fsdp2")}
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +29,7 @@ def alone() -> dict[str, Any]:
     return run(None)
 
 
-@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("host", KINDS)
 def test_losses_of_three_rows_are_those_of_one_process(
     ranks: dict[str, Any], alone: dict[str, Any], host: str
 ) -> None:
@@ -38,7 +40,7 @@ def test_losses_of_three_rows_are_those_of_one_process(
             assert found["losses"][how] == pytest.approx(one, rel=1e-6), how
 
 
-@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("host", KINDS)
 def test_validation_between_rounds_logs_what_one_process_logs(
     ranks: dict[str, Any], alone: dict[str, Any], host: str
 ) -> None:
@@ -53,7 +55,7 @@ def test_validation_between_rounds_logs_what_one_process_logs(
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("host", KINDS)
 def test_training_ends_with_the_bits_it_has_without_validation(ranks: dict[str, Any], host: str) -> None:
     for found in ranks[host]:
         assert len(found["with"]["seen"]) == 2

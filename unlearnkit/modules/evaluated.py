@@ -43,6 +43,11 @@ class EvaluatedModule(LightningModule):
         require_sharding(self.trainer.strategy)
         if self.device_mesh is not None:
             shard(self.model, self.device_mesh["data_parallel"], str(self.trainer.precision))
+            # FSDP2 cannot gather parameters in inference mode. The trainer's loops then evaluate without gradients.
+            trainer = self.trainer
+            for loop in (trainer.fit_loop.epoch_loop.val_loop, trainer.validate_loop, trainer.test_loop):
+                loop.inference_mode = False
+            trainer.predict_loop.inference_mode = False
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log the mean negative log-likelihood of one evaluation set."""
@@ -70,7 +75,10 @@ class EvaluatedModule(LightningModule):
             )
 
     def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Any:
-        """Return the model's own answer to each prompt, with set and index (language models), or its outputs."""
+        """Return the model's own answer to each prompt, with set and index (language models), or its outputs.
+
+        An answer is cut ``ROOM`` tokens beyond the length of the row's own.
+        """
         model: Any = self.model
         own = own_rows(self.trainer, batch_idx, dataloader_idx)
         datamodule: Any = getattr(self.trainer, "datamodule", None)
