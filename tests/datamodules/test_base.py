@@ -284,6 +284,21 @@ def test_two_processes_share_each_batch_whatever_lightning_would_inject(tmp_path
     assert next(iter(loader)).tolist() == data.sampler("forget").batch(0)[0::2]
 
 
+@pytest.mark.parametrize("mode", [RunningStage.VALIDATING, RunningStage.PREDICTING])
+def test_two_processes_evaluate_as_many_batches_each(
+    tmp_path: Path, mode: RunningStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trainer(tmp_path, devices=2, strategy="ddp", use_distributed_sampler=True)
+    data = Numbers(train_batch_size=2)
+    data.trainer = run
+    data.setup()
+    for rank, want in enumerate(([[0, 2], [4, 6]], [[1, 3], [5, 0]])):  # the last is filled up
+        monkeypatch.setattr(data, "_place", lambda rank=rank: (rank, 2))
+        loaders = data.val_dataloader() if mode == RunningStage.VALIDATING else data.predict_dataloader()
+        prepared = run._data_connector._prepare_dataloader(loaders[0], shuffle=False, mode=mode)
+        assert [batch.tolist() for batch in prepared] == want
+
+
 # -------------------------------------------------------------------------------------- bad input
 
 

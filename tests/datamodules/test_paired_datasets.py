@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Trainer
 
 from unlearnkit.datamodules.paired_datasets import PairedDatasets
 from unlearnkit.errors import DataError
@@ -64,3 +65,19 @@ def test_an_empty_or_streamed_side_is_refused() -> None:
         PairedDatasets(toy_dataset(6), [])
     with pytest.raises(DataError, match="`forget` must be a map-style data set"):
         PairedDatasets(iter([]), toy_dataset(6))
+
+
+@pytest.mark.parametrize(("side", "sizes"), [("forget", (1, 4)), ("retain", (4, 1))])
+def test_a_side_of_fewer_samples_than_processes_is_refused_before_training_alone(
+    side: str, sizes: tuple[int, int]
+) -> None:
+    data = PairedDatasets(toy_dataset(sizes[0]), toy_dataset(sizes[1], seed=1), batch_size=2)
+    options = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False}
+    data.trainer = Trainer(devices=2, strategy="ddp", **options)  # asked before any process is launched
+    with pytest.raises(
+        DataError, match=rf"`{side}` must hold a sample for each process. Found 1 of them for 2"
+    ):
+        data.setup("fit")
+    data.setup("validate")
+    data.trainer = Trainer(devices=1, **options)
+    data.setup("fit")
