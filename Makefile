@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet $(PIP_AR
 MADE_FROM := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install quickstart test traps lint format lab clean
+.PHONY: help venv install quickstart test traps lint format table lab clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ lint: $(VENV)/.all ## Check style and types
 format: $(VENV)/.all ## Bring the code into form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+table: $(VENV)/.core ## Write the README's table of strategies anew from their source
+	$(BIN)/python -m tests.readme_table
 
 lab: $(VENV)/.all ## Open JupyterLab on the notebooks
 	$(BIN)/jupyter lab

@@ -116,7 +116,7 @@ def test_unknown_name_inside_a_yaml_lists_the_names(capsys, tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(text.replace("class_path: NGDiff", "class_path: NGDifff"))
     message = error_of(capsys, "fit", "--config", str(path))
-    assert message.startswith("`--model.strategy` must be one of: FixedWeights")
+    assert message.startswith("`--model.strategy` must be one of: AlignedMTL, ")
     assert message.endswith("Found 'NGDifff'. Did you mean 'NGDiff'?")
 
 

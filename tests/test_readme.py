@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.readme_table import replaced
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
@@ -90,6 +92,10 @@ def tables() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("path", "text"), tables(), ids=[path for path, _ in tables()])
 def test_tables_are_those_of_the_committed_results(path: str, text: str) -> None:
     assert text.strip() == (ROOT / path).read_text("utf-8").strip()
+
+
+def test_the_table_of_strategies_is_generated() -> None:
+    assert replaced(README) == README, "run: make table"
 
 
 def test_links_lead_somewhere() -> None:

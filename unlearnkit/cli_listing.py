@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unlearnkit import packaged
+from unlearnkit.cli_strategies import Row, aligned, row_of
 from unlearnkit.errors import UnknownNameError
 
 PACKAGE = Path(__file__).parent
@@ -85,11 +86,24 @@ def entries(topic: str) -> dict[str, str]:
 
 def show(topic: str | None) -> str:
     """Return the listing of a topic, or of the topics, as the text that is printed."""
+    if topic == "strategies":
+        return aligned(strategy_rows())
     found = TOPICS if topic is None else entries(topic)
     width = max(map(len, found), default=0)
     lines = [f"{name:<{width}}  {summary}".rstrip() for name, summary in found.items()]
     head = ["usage: unlearnkit list TOPIC", ""] if topic is None else []
     return "\n".join([*head, *lines])
+
+
+def strategy_rows() -> list[Row]:
+    """Return what the table of strategies says of each, by name.
+
+    >>> next(row for row in strategy_rows() if row.name == "NGDiff").source
+    'paper 001, section 3.2'
+    """
+    room = ROOMS["strategies"]
+    nodes = _all_classes(room)
+    return [row_of(name, {name: node for name, (_, node) in nodes.items()}) for name in _classes(room)]
 
 
 def topic_of(argument: str, command: str = "fit") -> str | None:
@@ -127,15 +141,22 @@ def constructor_arguments(node: ast.ClassDef) -> list[str]:
 
 def _classes(room: Room) -> dict[str, ast.ClassDef]:
     """Return the exported, concrete classes of a room."""
-    folder = PACKAGE / room.folder
-    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.py"))}
-    defined = {node.name: (path, node) for path, tree in trees.items() for node in _class_nodes(tree)}
-    exported = _exported(trees.get(folder / "__init__.py"))
+    defined = _all_classes(room)
+    init = PACKAGE / room.folder / "__init__.py"
+    exported = _exported(ast.parse(init.read_text(encoding="utf-8")))
     nodes = {name: node for name, (_, node) in defined.items()}
     # A room's base classes live in its base.py: they are for writing new ones, not for choosing.
     names = [name for name, (path, _) in defined.items() if name in exported and path.name != "base.py"]
     chosen = sorted((name for name in names if _belongs(name, room.root, nodes)), key=str.lower)
     return {name: nodes[name] for name in chosen}
+
+
+def _all_classes(room: Room) -> dict[str, tuple[Path, ast.ClassDef]]:
+    """Return every class of a room with the file it is in."""
+    trees = {
+        path: ast.parse(path.read_text("utf-8")) for path in sorted((PACKAGE / room.folder).glob("*.py"))
+    }
+    return {node.name: (path, node) for path, tree in trees.items() for node in _class_nodes(tree)}
 
 
 def _summary(node: ast.ClassDef) -> str:
@@ -147,9 +168,9 @@ def _class_nodes(tree: ast.Module) -> list[ast.ClassDef]:
     return [node for node in tree.body if isinstance(node, ast.ClassDef)]
 
 
-def _exported(tree: ast.Module | None) -> set[str]:
+def _exported(tree: ast.Module) -> set[str]:
     """Return the strings in a module's ``__all__``."""
-    for node in tree.body if tree is not None else []:
+    for node in tree.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             return set(ast.literal_eval(node.value))
     return set()

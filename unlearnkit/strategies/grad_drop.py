@@ -34,6 +34,8 @@ class GradDrop(GramStrategy):
     (4.0, 2.0, -5.0)
     """
 
+    kind = "coordinates"
+
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
         self.seed = seed
