@@ -132,10 +132,10 @@ def test_an_optimizer_with_states_for_each_side_goes_back_too(
 
     both(0)
     snapshot = Snapshot.take(module, offload)
-    torch.save(snapshot.state(), tmp_path / "state")
+    torch.save(snapshot.named(), tmp_path / "state")
     expected = both(1)
     both(2)
     snapshot.restore(module)
     assert torch.equal(both(1), expected)
-    Snapshot(**torch.load(tmp_path / "state", weights_only=True)).restore(module)
+    Snapshot.from_named(torch.load(tmp_path / "state", weights_only=True)).restore(module)
     assert torch.equal(both(1), expected)

@@ -19,11 +19,16 @@ from unlearnkit.callbacks import CollapseGuard, EvaluateEvery, ForgetTarget, GeN
 from unlearnkit.callbacks.order import LAST
 from unlearnkit.datamodules.paired_datasets import PairedDatasets
 from unlearnkit.errors import ConfigurationError
-from unlearnkit.modules import UnlearningModule
+from unlearnkit.modules import FSDP2, UnlearningModule
 from unlearnkit.modules.checkpoints import read_weights
 from unlearnkit.strategies import FixedWeights, ForgetOnly
 
 ROUNDS = 12
+
+
+STRATEGIES = HOSTS | {
+    "fsdp2-file": lambda: FSDP2(save_distributed_checkpoint=False, process_group_backend="gloo")
+}
 
 
 def rank() -> int:
@@ -113,7 +118,8 @@ def make(kind: str) -> tuple[UnlearningModule, list[Callback]]:
     """Return a fresh module and the callbacks of one kind of run."""
     gen = [GeN(every=6, safeguard=False)] if kind.endswith("-gen") else []
     strategy: Any = FixedWeights(c=0.5) if kind.startswith("hold") or gen else ForgetOnly()
-    module = module_for(1.0, strategy)
+    adam = {"optimizer": lambda p: torch.optim.AdamW(p, lr=0.05)} if kind.endswith("-adam") else {}
+    module = module_for(1.0, strategy, **adam)
     found: dict[str, list[Callback]] = {
         "stop": [ForgetTarget(target=2.0, every=2)],
         "stop-unseen": [ForgetTarget(target="unseen", every=1)],
@@ -121,6 +127,7 @@ def make(kind: str) -> tuple[UnlearningModule, list[Callback]]:
         "guard": [CollapseGuard(every=2, norm_factor=None)],
         "guard-norm": [CollapseGuard(every=4, norm_factor=1.05)],
         "guard-nan": [CollapseGuard(every=2, norm_factor=None), Poison(5)],
+        "guard-nan-adam": [CollapseGuard(every=2, norm_factor=None, offload=True), Poison(5)],
         "guard-nan-gen": [CollapseGuard(every=2, norm_factor=None), Poison(5)],
     }
     return module, [*found[kind], *gen]
@@ -131,7 +138,7 @@ KINDS = ("stop", "stop-unseen", "hold", "guard", "guard-norm", "guard-nan", "gua
 
 def settings(host: str | None) -> dict[str, Any]:
     """Return the trainer's devices and strategy; None for one process."""
-    return {"devices": 1} if host is None else {"devices": 2, "strategy": HOSTS[host]()}
+    return {"devices": 1} if host is None else {"devices": 2, "strategy": STRATEGIES[host]()}
 
 
 def outcome(module: UnlearningModule, callbacks: list[Callback], points: Points) -> dict[str, Any]:
@@ -141,8 +148,8 @@ def outcome(module: UnlearningModule, callbacks: list[Callback], points: Points)
         "rounds": module.trainer.global_step,
         "parameters": whole(module),
         "points": points.points,
-        "scale": module.host.lr_scale,
-        "state": {k: v for k, v in acting.state_dict().items() if k not in ("snapshot", "healthy")},
+        "scale": acting.state_dict().get("scale", 1.0),
+        "state": {k: v for k, v in acting.state_dict().items() if k != "healthy"},
         "held": sorted(module.host.held),
         "value": getattr(acting, "value", 0.0),
     }
@@ -205,6 +212,22 @@ def resumed(
         fit(module, ROUNDS, [*again, points], shared, data=Data(8), ckpt_path=path, **settings(host))
         found[stop] = ended, outcome(module, again, points)
     return found
+
+
+def moved(host: str, then: str, folder: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return how a run ended, and how one ended that was saved after a fit of 5 rounds and resumed elsewhere."""
+    warnings.simplefilter("ignore")
+    shared, path = Path(folder), Path(folder) / "end.ckpt"
+    found = []
+    for rounds, where, start in ((ROUNDS, host, None), (5, host, None), (ROUNDS, then, path)):
+        module, callbacks = make("guard-nan-adam")
+        points = Points()
+        options = settings(where) | {"ckpt_path": start}
+        trainer = fit(module, rounds, [*callbacks, points], shared, data=Data(8), **options)
+        if rounds == 5:
+            trainer.save_checkpoint(path)
+        found.append(outcome(module, callbacks, points))
+    return found[0], found[2]
 
 
 class Uneven(Data):

@@ -96,21 +96,34 @@ def test_the_best_checkpoint_is_the_same_on_both_ranks(pool: Pool, tmp_path: Pat
     assert second["logged"] == []
 
 
-@pytest.mark.parametrize("host", HOSTS)
-@pytest.mark.parametrize(("kind", "stops"), [("hold", [3, 8]), ("guard-nan", [5, 6])])
+@pytest.mark.parametrize("host", [*HOSTS, "fsdp2-file"])
+@pytest.mark.parametrize(
+    ("kind", "stops"), [("hold", [3, 8]), ("guard-nan", [5, 6]), ("guard-nan-adam", [5])]
+)
 def test_a_resumed_run_ends_with_the_same_bits(
     pool: Pool, tmp_path: Path, host: str, kind: str, stops: list[int]
 ) -> None:
-    """Under FSDP2 a guard takes the checkpoint's own state as healthy: those here are the rounds it looks at."""
-    if host == "fsdp2":
-        stops = [stop for stop in stops if kind == "hold" or stop % 2 == 0]
+    """A guard goes back to the state after round 4, which is another than that of the checkpoint of round 5."""
     for found in pool("tests.distributed.acting:resumed", host, kind, stops, str(tmp_path)):
         for stop, (ended, again) in found.items():
             assert torch.equal(ended["parameters"], again["parameters"]), stop
             assert ended["rounds"] == again["rounds"]
             assert ended["scale"] == again["scale"]
             assert _times(ended) == _times(again)
+            assert (6, 4) in _times(ended) or kind == "hold"
             assert ended["state"].get("held_rounds") == again["state"].get("held_rounds")
+
+
+@pytest.mark.parametrize(
+    ("host", "then"), [("fsdp2", "fsdp2"), ("ddp", "fsdp2"), ("fsdp2-file", "ddp"), ("fsdp2-file", "fsdp2")]
+)
+def test_the_kept_state_of_a_checkpoint_saved_after_a_run_is_cut_anew(
+    pool: Pool, tmp_path: Path, host: str, then: str
+) -> None:
+    for ended, again in pool("tests.distributed.acting:moved", host, then, str(tmp_path)):
+        assert _times(ended) == _times(again) and (6, 4) in _times(again)
+        torch.testing.assert_close(ended["parameters"], again["parameters"], rtol=1e-4, atol=1e-4)
+        assert torch.equal(ended["parameters"], again["parameters"]) or "ddp" in (host, then)
 
 
 @pytest.mark.parametrize("host", HOSTS)

@@ -8,14 +8,15 @@ from typing import Any, Literal, get_args
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 
 from unlearnkit.callbacks.gen import GeN
-from unlearnkit.callbacks.measure import mean_nll
+from unlearnkit.callbacks.measure import nll_totals
 from unlearnkit.callbacks.order import MOVING, arrange
 from unlearnkit.callbacks.snapshot import Snapshot
+from unlearnkit.callbacks.stored_snapshot import load, store
 from unlearnkit.errors import ConfigurationError, NonFiniteError, UnknownNameError
 from unlearnkit.gradients import squared_norm
-from unlearnkit.sharding import sharded_modules
 
 log = logging.getLogger("unlearnkit")
 
@@ -26,19 +27,20 @@ Against = Literal["start", "last"]
 class CollapseGuard(Callback):
     """Put model, optimizer and strategy back to the last healthy state when the run runs away, and go on slower.
 
-    A state is healthy when the norm of the trainable parameters (looked at in every round) and the mean negative
-    log-likelihood of the round's retain batch (every n rounds, after the step, in eval mode) are finite and within
-    their factors. A healthy one is kept; an unhealthy one is replaced by the kept one and the learning rate, GeN's
-    own scale included, is multiplied by ``lr_factor``. A loss that is NaN or infinite within a round does the same
-    instead of ending the run. Rounds, data and schedule go on. All ranks see the same numbers and act in the same
-    round; under FSDP2 each keeps its own shards.
+    A state is healthy when the norm of the trainable parameters and the mean negative log-likelihood of the round's
+    retain batch (both every n rounds, after the step, in eval mode) are finite and within their factors. A healthy
+    one is kept; an unhealthy one is replaced by the kept one and the learning rate, GeN's own scale included, is
+    multiplied by ``lr_factor``. A loss that is NaN or infinite within a round does the same instead of ending the
+    run. Rounds, data and schedule go on. All ranks see the same numbers and act in the same round; under FSDP2 each
+    keeps its own shards.
 
     The kept state is one more copy of trainable parameters and optimizer state, in memory and in every checkpoint, so
-    that a resumed run goes on with the same bits. Only under FSDP2 a checkpoint leaves it out: there a resumed run
-    starts with the checkpoint's own state as the healthy one.
+    that a resumed run goes on with the same bits; under FSDP2 each rank writes and reads its shards of it. After
+    ``fit`` it lies in the CPU's memory until the next one, for a checkpoint that is saved then. The learning rate's
+    scale is put back after ``fit`` (with GeN, which sets it, GeN's stays). The next ``fit`` begins anew.
 
     Args:
-        every: Rounds between looks at the retain loss, each one forward pass of the round's retain batch. A
+        every: Rounds between looks, each one forward pass of the round's retain batch and one wait for the device. A
             checkpoint due in between may meet a loss that is not finite, and stop the run as it would without guard.
         retain_factor: Largest retain loss, as a multiple of the one it is compared with.
         floor: Retain loss, nats per unit, that a smaller one is compared as: a target knows its retain data by heart,
@@ -113,18 +115,24 @@ class CollapseGuard(Callback):
         self.lr_factor = lr_factor
         self.max_rollbacks = max_rollbacks
         self.offload = offload
+        self._begin()
+
+    def _begin(self) -> None:
+        """Know nothing of any run."""
         self.rollbacks = 0
         self.history: list[dict[str, Any]] = []
         self.snapshot: Snapshot | None = None
         self._healthy: dict[str, dict[str, float]] = {}
         self._kept: dict[str, Any] = {}
         self._scale: float | None = None
+        self._scale_before: float | None = None
         self._pending: str | None = None
-        self._sharded = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Act after GeN has settled the round, and before anybody looks at the model."""
+        """Act after GeN has settled the round and before anybody looks; begin each fit anew, before a resume."""
         arrange(trainer)
+        if stage == "fit":
+            self._begin()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check the module."""
@@ -139,9 +147,10 @@ class CollapseGuard(Callback):
         """Stand by for losses that are not finite; apply the scale of a resumed run."""
         module: Any = pl_module
         module.guard = self._catch
-        self._sharded = bool(sharded_modules(module.model))
-        if self._scale is not None and _gen(trainer) is None:
-            module.host.lr_scale = self._scale
+        if _gen(trainer) is None:
+            self._scale_before = module.host.lr_scale
+            if self._scale is not None:
+                module.host.lr_scale = self._scale
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -155,7 +164,7 @@ class CollapseGuard(Callback):
                 "`batch` must have a retain side, on which CollapseGuard sees the model collapse. Found none. "
                 "Use a data module that feeds forget and retain batches, or remove the guard."
             )
-        numbers = {"norm": _norm(module), "loss": _retain_loss(module, batch)}
+        numbers = _look(module, batch)
         if not all(map(math.isfinite, numbers.values())):
             raise NonFiniteError(
                 f"The retain loss and the parameters' norm must be finite before round {trainer.global_step}. Found "
@@ -171,15 +180,12 @@ class CollapseGuard(Callback):
         module: Any = pl_module
         numbers: dict[str, float] = {}
         reason, self._pending = self._pending, None
-        if reason is None:
-            numbers["norm"] = _norm(module)
-            reason = self._fault("norm", numbers["norm"])
         if reason is None and trainer.global_step % self.every == 0:
-            numbers["loss"] = _retain_loss(module, batch)
-            reason = self._fault("loss", numbers["loss"])
+            numbers = _look(module, batch)
+            reason = self._fault("norm", numbers["norm"]) or self._fault("loss", numbers["loss"])
         if reason is not None:
             self._roll_back(trainer, module, reason)
-        elif "loss" in numbers:
+        elif numbers:
             self._keep(trainer, module, numbers)
         self._scale = module.host.lr_scale
         names = {"norm": "guard/parameter_norm", "loss": "guard/retain_loss"}
@@ -187,18 +193,21 @@ class CollapseGuard(Callback):
         pl_module.log_dict(values | {"guard/rollbacks": float(self.rollbacks)}, batch_size=1)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Leave the module without a guard, and give the memory of the copy back."""
+        """Leave the module without a guard and at its own rate, and give the device's memory back."""
         if stage == "fit":
             self._leave(pl_module)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Leave the module without a guard."""
+        """Do the same after an error, when there is no teardown."""
         self._leave(pl_module)
 
     def _leave(self, module: Any) -> None:
         if getattr(module, "guard", None) == self._catch:
             module.guard = None
-        self.snapshot = None
+        if self._scale_before is not None:
+            module.host.lr_scale, self._scale_before = self._scale_before, None
+        if self.snapshot is not None:
+            self.snapshot = self.snapshot.on_cpu()
 
     def _catch(self, error: NonFiniteError) -> bool:
         """Take over a round that broke; GeN and others see a model that did not move, and then it is put back."""
@@ -257,15 +266,13 @@ class CollapseGuard(Callback):
             gen.core.held = self._kept["length"] = self.lr_factor * lower
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the kept state (not under FSDP2), what it is compared with, and what happened so far."""
-        kept = None if self.snapshot is None or self._sharded else self.snapshot.state()
+        """Return what the kept state is compared with, and what happened so far."""
         return {
             "rollbacks": self.rollbacks,
             "history": self.history,
             "healthy": self._healthy,
             "kept": self._kept,
             "scale": self._scale,
-            "snapshot": kept,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -275,7 +282,23 @@ class CollapseGuard(Callback):
         self._healthy = dict(state_dict["healthy"])
         self._kept = dict(state_dict["kept"])
         self._scale = state_dict["scale"]
-        self.snapshot = None if state_dict["snapshot"] is None else Snapshot(**state_dict["snapshot"])
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add the kept state."""
+        if self.snapshot is not None:
+            own = checkpoint["callbacks"][self.state_key]
+            own["snapshot"] = store(self.snapshot, pl_module, checkpoint)
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Take the kept state over, before ``load_state_dict`` gets a copy of the rest."""
+        stored = checkpoint["callbacks"].get(self.state_key, {}).pop("snapshot", None)
+        path: Any = trainer.ckpt_path
+        if stored is not None and trainer.state.fn == TrainerFn.FITTING:
+            self.snapshot = load(stored, pl_module, trainer.strategy.broadcast(path), self.offload)
 
 
 def _gen(trainer: Trainer) -> GeN | None:
@@ -287,14 +310,15 @@ def _lower(now: float, kept: float) -> float:
     return min(now, kept) if math.isfinite(now) else kept
 
 
-def _norm(module: Any) -> float:
-    """Return the norm of the trainable parameters over all ranks."""
-    with torch.no_grad():
-        return math.sqrt(float(squared_norm([p.detach() for p in module.host.parameters])))
+def _look(module: Any, batch: Any) -> dict[str, float]:
+    """Return the trainable parameters' norm and the mean negative log-likelihood of the round's retain batch, nats.
 
-
-def _retain_loss(module: Any, batch: Any) -> float:
-    """Return the mean negative log-likelihood of the round's retain batch over all ranks, nats per unit."""
+    Both are over all ranks, and both are waited for at once.
+    """
     retain = batch["retain"]
     micro = retain if isinstance(retain, (list, tuple)) else [retain]
-    return mean_nll(module, [(one, 1.0) for one in micro])
+    with torch.no_grad():
+        square = squared_norm([p.detach() for p in module.host.parameters])
+    totals = nll_totals(module, [(one, 1.0) for one in micro])
+    norm, total, count = torch.cat([square.sqrt().reshape(1), totals]).tolist()
+    return {"norm": norm, "loss": total / count if count else math.nan}

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
+from torch import Tensor
 
 from unlearnkit.errors import ConfigurationError
 from unlearnkit.host import eval_mode
@@ -15,10 +16,10 @@ from unlearnkit.sharding import reshard, sharded_modules
 
 
 @torch.no_grad()
-def mean_nll(module: Any, batches: Iterable[tuple[Any, float]]) -> float:
-    """Return the negative log-likelihood per scored unit, nats, over the batches of all ranks, in eval mode.
+def nll_totals(module: Any, batches: Iterable[tuple[Any, float]]) -> Tensor:
+    """Return negative log-likelihood, nats, and number of scored units over the batches of all ranks, in eval mode.
 
-    Batches that every rank goes through count the same as if one did. Under FSDP2 every forward pass is an
+    Batches that every rank goes through count as often as there are ranks. Under FSDP2 every forward pass is an
     exchange, so all ranks must hand in equally many.
 
     Args:
@@ -26,7 +27,7 @@ def mean_nll(module: Any, batches: Iterable[tuple[Any, float]]) -> float:
         batches: Batches of this rank on its device, each with its weight: 1, or 0 for one that only keeps step.
 
     Returns:
-        The mean; NaN where no unit is scored on any rank.
+        Both sums, [2], float64, on the device: nothing waits for it.
     """
     model = module.model
     totals = torch.zeros(2, dtype=torch.float64, device=module.device)
@@ -35,7 +36,18 @@ def mean_nll(module: Any, batches: Iterable[tuple[Any, float]]) -> float:
             found = torch.stack([model.losses(batch).double().sum(), model.counts(batch).double().sum()])
             totals += found if weight else torch.zeros_like(found)
     reshard(sharded_modules(model))  # no copies gathered here may outlive a write into the shards
-    total, count = module.host.rank_sum(totals).tolist()
+    everywhere: Tensor = module.host.rank_sum(totals)
+    return everywhere
+
+
+def mean_nll(module: Any, batches: Iterable[tuple[Any, float]]) -> float:
+    """Return the negative log-likelihood per scored unit, nats; NaN where no unit is scored on any rank.
+
+    Args:
+        module: As in ``nll_totals``.
+        batches: As there.
+    """
+    total, count = nll_totals(module, batches).tolist()
     return total / count if count else math.nan
 
 

@@ -21,8 +21,8 @@ class Snapshot:
         optimizer: For each of them the optimizer's state by name; tensors are copies.
         buffers: Parts of the buffers, in their order.
 
-    >>> Snapshot([torch.ones(2)], [{}], []).state()["parameters"]
-    [tensor([1., 1.])]
+    >>> Snapshot([torch.ones(2)], [{"step": 3}], []).named()
+    {'parameters.0': tensor([1., 1.]), 'optimizer.0.step': 3}
     """
 
     def __init__(
@@ -46,15 +46,7 @@ class Snapshot:
                 return value
             return _copy(local_part(value).detach(), torch.device("cpu") if offload else value.device)
 
-        states = _optimizer(module).state
-        return cls(
-            [copied(p) for p in module.host.parameters],
-            [
-                {name: copied(value) for name, value in states[p].items()} if p in states else {}
-                for p in module.host.parameters
-            ],
-            [copied(b) for b in _buffers(module)],
-        )
+        return cls.from_named({name: copied(value) for name, value in live(module).named().items()})
 
     @torch.no_grad()
     def restore(self, module: Any) -> None:
@@ -72,9 +64,48 @@ class Snapshot:
             if own:
                 states[parameter] = {name: _put_back(now.get(name), value) for name, value in own.items()}
 
-    def state(self) -> dict[str, Any]:
-        """Return the copies in lists and dictionaries, as a checkpoint keeps them."""
-        return {"parameters": self.parameters, "optimizer": self.optimizer, "buffers": self.buffers}
+    def on_cpu(self) -> Snapshot:
+        """Return it in the CPU's memory."""
+        cpu = torch.device("cpu")
+        return Snapshot.from_named(
+            {
+                name: _copy(part, cpu) if isinstance(part, Tensor) and not part.is_cpu else part
+                for name, part in self.named().items()
+            }
+        )
+
+    def named(self) -> dict[str, Any]:
+        """Return its parts by name, as a checkpoint keeps them."""
+        states = {f"{i}.{name}": value for i, own in enumerate(self.optimizer) for name, value in own.items()}
+        return {
+            **{f"parameters.{i}": part for i, part in enumerate(self.parameters)},
+            **{f"optimizer.{name}": value for name, value in states.items()},
+            **{f"buffers.{i}": part for i, part in enumerate(self.buffers)},
+        }
+
+    @classmethod
+    def from_named(cls, parts: dict[str, Any]) -> Snapshot:
+        """Make one of what ``named`` returned, in any order."""
+
+        def listed(kind: str) -> list[Tensor]:
+            count = sum(name.startswith(f"{kind}.") for name in parts)
+            return [parts[f"{kind}.{i}"] for i in range(count)]
+
+        parameters = listed("parameters")
+        states: list[dict[str, Any]] = [{} for _ in parameters]
+        for name, value in parts.items():
+            kind, place, *state = name.split(".", 2)
+            if kind == "optimizer":
+                states[int(place)][state[0]] = value
+        return cls(parameters, states, listed("buffers"))
+
+
+def live(module: Any) -> Snapshot:
+    """Return the state of a module inside a run itself, nothing copied."""
+    parameters = module.host.parameters
+    states = _optimizer(module).state
+    own = [dict(states[p]) if p in states else {} for p in parameters]
+    return Snapshot(parameters, own, _buffers(module))
 
 
 def _copy(part: Any, device: torch.device) -> Tensor:
