@@ -15,7 +15,7 @@ from unlearnkit.callbacks import GeN
 from unlearnkit.datamodules import TOFU
 from unlearnkit.modules import FinetuningModule, UnlearningModule
 from unlearnkit.objectives import NLL, NPO, AscentNLL, KLToReference
-from unlearnkit.strategies import FixedWeights, LossNorm, NGDiff
+from unlearnkit.strategies import DWA, RLW, FixedWeights, GradDrop, GradNorm, GradVaccine, LossNorm, NGDiff
 
 ROUNDS = 7
 STOPS = (1, 3, 6)
@@ -49,6 +49,13 @@ def momentum(parameters):
     return torch.optim.SGD(parameters, lr=0.05, momentum=0.9)
 
 
+class Spans(DWA):
+    """Whose weights move within the rounds of these runs."""
+
+    def __init__(self) -> None:
+        super().__init__(every=2)
+
+
 UNLEARNING = {
     "ngdiff-npo-adamw-cosine": (
         {
@@ -77,6 +84,10 @@ UNLEARNING = {
         {"forget": AscentNLL, "retain": NLL, "strategy": FixedWeights, "optimizer": momentum},
         {"gen": {"every": 2, "preset": "autogen"}},
     ),
+} | {
+    # Strategies that carry state from round to round, or draw.
+    kind.__name__: ({"forget": AscentNLL, "strategy": kind, "optimizer": momentum}, {})
+    for kind in (GradVaccine, GradNorm, GradDrop, RLW, Spans)
 }
 
 

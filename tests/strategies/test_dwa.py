@@ -1,4 +1,4 @@
-"""DWA against eq. 7 of its paper, with spans of rounds for its epochs."""
+"""DWA against its paper's formula, with spans of rounds for its epochs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def losses(retain, forget):
 
 @pytest.mark.parametrize("every", [1, 3])
 @pytest.mark.parametrize("temperature", [0.5, 2.0])
-def test_weights_are_equation_7(temperature, every):
+def test_weights_are_the_papers(temperature, every):
     """w_k = 2 exp(r_k/T) / sum_i exp(r_i/T), r = mean loss of the last span over that of the one before."""
     generator = torch.Generator().manual_seed(0)
     rounds = (1 + torch.rand(5 * every, 2, generator=generator, dtype=torch.float64)).tolist()

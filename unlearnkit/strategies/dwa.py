@@ -13,7 +13,7 @@ from unlearnkit.strategies.base import Losses, LossStrategy
 
 
 class DWA(LossStrategy):
-    """Weights ``2 softmax(r / T)``, ``r = L(t-1)/L(t-2)`` of each side's mean losses (Liu et al. 2019, eq. 7).
+    """Weights ``2 softmax(r / T)``, ``r = L(t-1)/L(t-2)`` of each side's mean losses (Liu et al. 2019, DWA).
 
     The side whose loss fell less gets more weight. The original's epochs are spans of ``every`` rounds. For a
     loss that is ascended (negative) the ratio is turned over, because its size grows as forgetting succeeds.

@@ -9,7 +9,7 @@ from unlearnkit.strategies.base import GramStrategy, Losses
 
 
 class MGDA(GramStrategy):
-    """Shortest vector between the gradients, ``min |w g_r + (1-w) g_f|`` (Désidéri 2012; Sener and Koltun 2018, eq. 3).
+    """Shortest vector between the gradients, ``min |w g_r + (1-w) g_f|`` (Désidéri 2012; Sener and Koltun 2018).
 
     It is orthogonal to their difference, so both losses fall alike to first order; where one gradient is
     much shorter, it is that gradient, which is why MGDA forgets and keeps slowly.

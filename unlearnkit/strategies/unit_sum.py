@@ -44,7 +44,7 @@ class IMTLG(GramStrategy):
 
 
 class NashMTL(GramStrategy):
-    """Nash's bargain ``G w = 1/w`` between the two gradients (Navon et al. 2022, claim 3.1).
+    """Nash's bargain ``G w = 1/w`` between the two gradients (Navon et al. 2022, Nash-MTL).
 
     For two tasks ``w = (1/|g_r|, 1/|g_f|) / sqrt(1 + cos)``: NGDiff's direction, always ``sqrt(2)`` long.
 
