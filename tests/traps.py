@@ -235,11 +235,27 @@ TRAPS = [
         "    pass",
         "tests/distributed/test_contract.py::test_micro_batches_equal_one_large_batch[FixedWeights-SGD]",
     ),
+    Trap(
+        "15, negative v",
+        "DualOptim+'s base and delta of second moments add up to less than zero: the root is NaN",
+        "unlearnkit/optim/plus_update.py",
+        "        torch._foreach_abs_(second)",
+        "        pass",
+        "tests/optim/test_plus_update.py::test_negative_second_moments_are_guarded_and_counted",
+    ),
+    Trap(
+        "15, equal decay",
+        "a base that decays as fast as the deltas: the noise of DualOptim+'s update is twice Adam's",
+        "unlearnkit/optim/dual_optim_plus.py",
+        '"decoupled", (0.9, 0.95), (0.99, 0.999), v_floor=0.1)',
+        '"decoupled", (0.9, 0.95), (0.9, 0.95), v_floor=0.1)',
+        "tests/optim/test_dual_optim_plus.py::"
+        "test_noise_is_a_tenth_more_than_adams_and_twice_with_equal_decay_rates",
+    ),
 ]
 
 ELSEWHERE = {
     "14": "U2A's gain at weight zero: its test comes with U2A itself",
-    "15": "negative second moments and equal decay rates in DualOptim+: their tests come with that optimizer",
 }
 """Traps of code that is not there yet."""
 

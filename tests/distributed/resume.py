@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,26 @@ from unlearnkit.callbacks import GeN
 from unlearnkit.datamodules import TOFU
 from unlearnkit.modules import UnlearningModule
 from unlearnkit.objectives import NPO, AscentNLL
-from unlearnkit.strategies import NGDiff
+from unlearnkit.optim import DualOptim, DualOptimPlus
+from unlearnkit.optim.state_8bit import SCALE
+from unlearnkit.strategies import Alternate, NGDiff
 from unlearnkit.testing.stub_strategies import AlternatingStub
 
 ROUNDS = 7
 STOPS = (1, 3, 6)
 """Within the first epoch of four rounds, before its last round, and within the second."""
 
-KINDS = ("ngdiff-npo-gen", "alternating")
+BY_SIDE: dict[str, Any] = {
+    "dual": lambda p: DualOptim(
+        p, partial(torch.optim.AdamW, lr=0.01), partial(torch.optim.SGD, lr=0.05, momentum=0.9)
+    ),
+    "plus": partial(DualOptimPlus, lr=0.01, forget_lr=0.005),
+    "dual-8bit": lambda p: DualOptim(
+        p, partial(torch.optim.AdamW, lr=0.01), partial(torch.optim.AdamW, lr=0.01), state_bits=8
+    ),
+    "plus-8bit": partial(DualOptimPlus, lr=0.01, preset="slides", state_bits=8),
+}
+KINDS = ("ngdiff-npo-gen", "alternating", *BY_SIDE)
 
 
 class Stop(Callback):
@@ -62,6 +75,9 @@ def make(kind: str) -> tuple[UnlearningModule, list[Callback]]:
         return UnlearningModule(
             tiny_lm(0.3, vocabulary=300, max_length=128), AscentNLL(), None, strategy, sgd, **common
         ), []
+    if kind in BY_SIDE:
+        wide = tiny_lm(0.3, vocabulary=300, max_length=128, hidden_size=64)
+        return UnlearningModule(wide, AscentNLL(), None, Alternate(2, 3), BY_SIDE[kind], **common), []
     adamw = lambda parameters: torch.optim.AdamW(parameters, lr=0.01, weight_decay=0.1)  # noqa: E731
     model = tiny_lm(0.3, vocabulary=300, max_length=128)
     return UnlearningModule(model, NPO(), None, NGDiff(), adamw, **common), [GeN(every=3)]
@@ -78,6 +94,7 @@ def state(module: UnlearningModule) -> dict[str, Any]:
             for _, value in sorted(optimizer.state[p].items())
             if isinstance(value, torch.Tensor)
         ],
+        "eight": any(name.endswith(SCALE) for p in module.host.parameters for name in optimizer.state[p]),
         "buffers": [b.clone() for b in module.strategy.buffers()],
         "numbers": [module.host.lr_scale, optimizer.param_groups[0]["lr"], module.host.round],
     }
@@ -122,7 +139,7 @@ def run_on_rank(host: str, kind: str, folder: str) -> dict[str, Any]:
             pass
         resumed = state(fit([], here / f"step={stop}.ckpt"))
         found["stops"].append(equal(resumed, whole))
-    return found | {"rank": int(os.environ["RANK"])}
+    return found | {"rank": int(os.environ["RANK"]), "eight": whole["eight"]}
 
 
 def state_of_start(kind: str) -> list[torch.Tensor]:

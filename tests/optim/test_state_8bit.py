@@ -59,6 +59,22 @@ def test_round_trip(signed: bool, squares: bool) -> None:
     assert (found.sign() == value.sign()).float().mean() > 0.999
 
 
+@pytest.mark.parametrize("signed", [False, True])
+def test_codes_and_values_are_those_of_torchao(signed: bool) -> None:
+    quantizer, state = Quantizer(), {}
+    library = quantizer._library
+    value = torch.randn(64, 256, generator=torch.Generator().manual_seed(0)).pow(3)
+    value = value if signed else value.abs()
+    quantizer.allocate(state, "x", value)
+    quantizer.narrow_(state, "x", value, signed=signed)
+    scaled, scales = library.scale_tensor(value, 256)
+    book = torch.tensor(library.create_dynamic_map(signed=signed))
+    assert torch.equal(state["x"], library.quantize_8bit_with_qmap(scaled, book))
+    assert torch.equal(
+        quantizer.widen(state, "x", signed=signed), library.dequant_with_qmap(state["x"], book, scales)
+    )
+
+
 def test_squares_of_small_gradients_are_not_rounded_to_zero() -> None:
     """Kept as they are, four decades of gradients in one block would be eight of squares, one too many."""
     quantizer, state = Quantizer(), {}
