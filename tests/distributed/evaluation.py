@@ -137,8 +137,8 @@ def unequal(host: str) -> str:
     raise AssertionError("it was not refused")
 
 
-def outputs(host: str) -> tuple[list[int], list[int]]:
-    """Return the rows that this rank should have predicted, and the classifier's outputs that there are."""
+def outputs(host: str) -> tuple[list[int], list[int], bool]:
+    """Return the shape of a classifier's predictions, of its outputs on this rank's rows, and whether they agree."""
     warnings.simplefilter("ignore")
     inputs = torch.stack([x for x, _ in toy_dataset(5)])
     rank = int(os.environ["RANK"])
