@@ -152,7 +152,10 @@ class Weighing(GramStrategy):
     ("rule", "message"),
     [
         (lambda gram: (gram.ff.sqrt(), gram.rr.sqrt()), "one side alone is"),
-        (lambda gram: (torch.where(gram.ff > 0, gram.rr.rsqrt(), 0.0), gram.ff.rsqrt()), "without gradients: non-fi"),
+        (
+            lambda gram: (torch.where(gram.ff > 0, gram.rr.rsqrt(), 0.0), gram.ff.rsqrt()),
+            "without gradients: non-fi",
+        ),
         (lambda gram: (1e-6, 1e-6), "a step along|hardly moves"),
     ],
 )
