@@ -1,0 +1,57 @@
+"""The benchmark of optimizer states steps what it names, and its README says what was measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import optimizer_state
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = json.loads((ROOT / "benchmarks" / "results" / "optimizer_state.json").read_text("utf-8"))
+README = (ROOT / "benchmarks" / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", optimizer_state.OPTIMIZERS)
+def test_every_optimizer_moves_every_parameter_on_both_sides(name: str) -> None:
+    p = torch.nn.Parameter(torch.zeros(64, 64))
+    optimizer = optimizer_state.OPTIMIZERS[name]([p])
+    for turn in range(2):
+        p.grad = torch.ones_like(p)
+        before = p.detach().clone()
+        optimizer_state.step(optimizer, turn)
+        assert (p.detach() != before).all()
+
+
+def test_bytes_are_those_of_the_results() -> None:
+    assert optimizer_state.bytes_each() == pytest.approx(RESULTS["bytes_per_parameter"], rel=1e-6)
+
+
+def test_the_readme_holds_the_results() -> None:
+    for name in optimizer_state.OPTIMIZERS:
+        ratio = RESULTS["ratio_to_fused_adamw"][name]
+        size = RESULTS["bytes_per_parameter"][name]
+        row = (
+            f"| `{name}` | {size:.2f} | {ratio['median']:.2f} ({ratio['quartile_1']:.2f} to "
+            f"{ratio['quartile_3']:.2f}) |"
+        )
+        assert row in README, row
+
+
+def test_the_readme_holds_what_the_defaults_rest_on() -> None:
+    for name, found in RESULTS["steadiness"].items():
+        error = " / ".join(f"{found['error_20_rounds'][c]:.2f}" for c in ("agreeing", "unrelated", "opposed"))
+        row = (
+            f"| {name} | {found['noise'] / RESULTS['adam_noise']:.2f} | {error} | {found['overshoot_agreeing']:.2f} | "
+            f"{found['longest_3_to_1']['quantile_95']:.1f} | {found['longest_10_to_1']['quantile_95']:.1f} | "
+            f"{100 * found['longest_10_to_1']['negative']:.0f} % |"
+        )
+        assert row in README, row
+
+
+def test_numbers_without_hardware_can_be_made_again() -> None:
+    again = optimizer_state.longest_steps({}, -3.0)
+    assert again == pytest.approx(RESULTS["steadiness"]["measured"]["longest_3_to_1"], rel=1e-6)
