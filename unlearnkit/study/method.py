@@ -12,7 +12,9 @@ from jsonargparse import ArgumentError, ArgumentParser
 from lightning.pytorch import Callback
 from torch import nn
 
-import unlearnkit.callbacks  # noqa: F401  (short class names in YAML resolve to imported classes)
+# Short class names in YAML resolve to imported classes.
+import unlearnkit.callbacks
+import unlearnkit.optim  # noqa: F401
 from unlearnkit import packaged
 from unlearnkit.errors import ConfigurationError, DataNotFoundError, UnknownNameError
 from unlearnkit.modules import UnlearningModule
