@@ -350,3 +350,14 @@ def test_heads_must_divide_the_width_in_pairs(hidden_size, heads, remedy):
 def test_an_unknown_dtype_lists_the_known_ones():
     with pytest.raises(UnknownNameError, match=r"bfloat16, float16, float32\. Found 'bf16'"):
         CausalLM(dtype="bf16")
+
+
+def test_an_empty_batch_has_no_loss_and_gradients_of_zero():
+    """A rank without a sample runs the same passes as the others; no network can reshape nothing."""
+    from tests.modules.tiny import tiny_lm, tokens
+
+    model = tiny_lm()
+    losses = model.losses({name: value[:0] for name, value in tokens(3, seed=0).items()})
+    assert losses.shape == (0,)
+    losses.sum().backward()
+    assert all(p.grad is not None and not p.grad.any() for p in model.parameters())
