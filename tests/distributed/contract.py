@@ -50,6 +50,7 @@ class Case:
         gen: Arguments of GeN, or None for a fixed rate.
         settings: Further arguments of the module.
         parts: Into how many micro-batches every batch is cut; 0 hands in batches.
+        uneven: Whether the second rank's are one list of a single batch (not under FSDP2).
         precision: Lightning's name of the precision.
         held: Whether the forget side is held from round 2 to 4.
         decayed: Whether the retain objective has a penalty on the parameters.
@@ -61,6 +62,7 @@ class Case:
     gen: dict[str, Any] | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     parts: int = 0
+    uneven: bool = False
     precision: Any = None
     held: bool = False
     decayed: bool = False
@@ -120,6 +122,8 @@ CASES: dict[str, Case] = (
         "Alternating-SGD-penalty": Case("Alternating", decayed=True),
         "Alternating-SGD-penalty-parts": Case("Alternating", decayed=True, parts=2),
         **{f"Alternate-{name}": Case("Alternate", name) for name in BY_SIDE if name != "Sided"},
+        "NGDiff-SGD-uneven": Case("NGDiff", parts=2, uneven=True),
+        "LossNorm-SGD-uneven": Case("LossNorm", parts=2, uneven=True),
         "NGDiff-AdamW-held": Case("NGDiff", "AdamW", held=True),
         "LossNorm-SGD-held": Case("LossNorm", held=True),
         "Alternate-SGD": Case("Alternate"),
@@ -162,7 +166,7 @@ def cut(batch: LabelledBatch, parts: int) -> LabelledBatch | list[LabelledBatch]
     """Cut a batch into unequal micro-batches: two samples, one each, and the rest; some may be empty."""
     if parts == 0:
         return batch
-    borders = [0, *range(2, parts + 1), None]
+    borders = [0, *range(2, parts + 1), None]  # for one part, all
     return [some(batch, low, high) for low, high in pairwise(borders)]
 
 
@@ -187,7 +191,8 @@ def local_batches(case: Case, rank: int | None) -> list[Any]:
         if rank is not None:
             forget = share(forget, rank, len(forget["index"]) if round_ == 2 else 5)
             retain = share(retain, rank, 4)
-        local.append({"forget": cut(forget, case.parts), "retain": cut(retain, case.parts)})
+        parts = 1 if case.uneven and rank == 1 else case.parts
+        local.append({"forget": cut(forget, parts), "retain": cut(retain, parts)})
     return local
 
 

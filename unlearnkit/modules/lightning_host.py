@@ -9,7 +9,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 
-from unlearnkit.batches import ForgetRetainBatch, Side, micro_batches
+from unlearnkit.batches import ForgetRetainBatch, Side
 from unlearnkit.errors import ConfigurationError
 from unlearnkit.gradients import clip_
 from unlearnkit.host import (
@@ -136,7 +136,7 @@ class LightningHost:
         module = self.module
         if side in self.held:
             return self.loss(side, batch), [torch.zeros_like(p) for p in self.parameters]
-        if len(micro_batches(batch, side)) == 1:
+        if not isinstance(batch[side], (list, tuple)):  # the number of parts may differ between ranks
             attached = self.loss(side, batch)
             loss, gradients = attached.detach(), self.backward(attached)
         else:
