@@ -38,14 +38,14 @@ def report(*arguments):
 def test_unknown_class_lists_the_names_and_the_nearest():
     error = explained(report("--model.strategy=NGDif"))
     assert isinstance(error, UnknownNameError)
-    assert str(error).startswith("`--model.strategy` must be one of: FixedWeights, ForgetOnly,")
+    assert str(error).startswith("`--model.strategy` must be one of: AlignedMTL, Alternate, CAGrad,")
     assert str(error).endswith("Found 'NGDif'. Did you mean 'NGDiff'?")
 
 
 @pytest.mark.parametrize("found", ["unlearnkit.strategies.Nope", "no.such.Nope"])
 def test_unknown_class_path_lists_the_names_too(found):
     message = str(explained(report(f"--model.strategy={found}")))
-    assert "must be one of: FixedWeights" in message
+    assert "must be one of: AlignedMTL, Alternate," in message
     assert f"Found '{found}'" in message
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import torch.distributed
 from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch import LightningModule
-from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from unlearnkit.errors import ConfigurationError
 from unlearnkit.modules.checkpoint_io import write_atomically
@@ -83,7 +83,7 @@ class EvaluatedModule(LightningModule):
         own = own_rows(self.trainer, batch_idx, dataloader_idx)
         datamodule: Any = getattr(self.trainer, "datamodule", None)
         if not hasattr(model, "predictions") or getattr(datamodule, "tokenizer", None) is None:
-            return apply_to_collection(model(batch), Tensor, lambda out: out[:own] if out.dim() else out)
+            return tree_map_only(Tensor, lambda out: out[:own] if out.dim() else out, model(batch))
         name, tokenizer = self._set_name(dataloader_idx), datamodule.tokenizer
         ids = self._generate(batch, tokenizer.eos_token_id)[:own]
         answers = tokenizer.batch_decode(ids, skip_special_tokens=True) if ids else []
