@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +13,8 @@ import unlearnkit.strategies
 from benchmarks import strategy_cost
 from benchmarks.step_cost import Bench
 from unlearnkit.strategies import Strategy
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def moved(name: str) -> torch.Tensor:
@@ -43,3 +47,9 @@ def test_ours_and_torchjd_s_go_the_same_way(name):
 @pytest.mark.parametrize("name", strategy_cost.VARIANTS)
 def test_every_variant_moves_the_model(name):
     assert moved(name).norm() > 0
+
+
+def test_the_table_is_that_of_the_committed_run():
+    results = json.loads((ROOT / "benchmarks" / "results" / "strategy_cost.json").read_text("utf-8"))
+    assert strategy_cost.table(results) in (ROOT / "benchmarks" / "README.md").read_text("utf-8")
+    assert set(results["rows"]) == set(strategy_cost.VARIANTS) - {"two_passes"}

@@ -13,6 +13,7 @@ from unlearnkit.errors import ConfigurationError, NonFiniteError
 from unlearnkit.modules import FinetuningModule
 from unlearnkit.modules.finetuning import warmup_cosine
 from unlearnkit.objectives import AscentNLL
+from unlearnkit.optim import DualOptimPlus
 from unlearnkit.testing.toys import ToyClassifier, toy_batch
 
 
@@ -125,3 +126,10 @@ def test_warmup_steps_must_not_be_negative():
 def test_a_negative_rate_fails_at_once():
     with pytest.raises(ConfigurationError, match="Learning rates must be 0 or above"):
         FinetuningModule(ToyClassifier(), optimizer=lambda p: torch.optim.SGD(p, lr=-0.1))
+
+
+def test_an_optimizer_with_a_state_for_each_side_is_refused():
+    """It would move nothing, and say nothing."""
+    module = FinetuningModule(tiny_lm(), optimizer=lambda p: DualOptimPlus(p, lr=0.1))
+    with pytest.raises(ConfigurationError, match=r"`optimizer` DualOptimPlus keeps a state for each side"):
+        quiet().fit(module, loader([tokens(4, 0)]))

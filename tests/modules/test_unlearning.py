@@ -18,6 +18,7 @@ from unlearnkit.models import LoRA
 from unlearnkit.modules import UnlearningModule
 from unlearnkit.objectives import NLL, NPO, AscentNLL, KLToReference
 from unlearnkit.strategies import FixedWeights, ForgetOnly, LossNorm, NGDiff, RetainOnly
+from unlearnkit.testing.host_contract import STRATEGIES
 from unlearnkit.testing.toys import ToyClassifier, toy_batch, toy_pair
 
 
@@ -400,3 +401,15 @@ def test_half_precision_that_would_round_adapters_is_refused():
     module = UnlearningModule(tiny_lm(lora=LoRA(rank=2)))
     with pytest.raises(ConfigurationError, match=r"`precision` must leave an adapter in fp32.*'bf16-true'"):
         quiet(precision="bf16-true").fit(module, loader(pairs(1)))
+
+
+@pytest.mark.parametrize("name", [n for n, make in STRATEGIES.items() if list(make().buffers())])
+def test_half_precision_leaves_a_strategy_s_state_alone(name):
+    """In bf16 a counter stops at 256, and small changes of a weight are rounded away."""
+    strategy = STRATEGIES[name]()
+    types = [b.dtype for b in strategy.buffers()]
+    module = UnlearningModule(ToyClassifier(), strategy=strategy, optimizer=sgd)
+    batches = [toy_pair(seed=r) for r in range(2)]
+    quiet(precision="bf16-true").fit(module, loader(batches))
+    assert next(module.model.parameters()).dtype == torch.bfloat16
+    assert [b.dtype for b in module.strategy.buffers()] == types

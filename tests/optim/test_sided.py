@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 from torch.optim import SGD, AdamW
 
-from unlearnkit.errors import ConfigurationError
+from unlearnkit.errors import ConfigurationError, UnknownNameError
 from unlearnkit.host import PlainHost, side_argument
 from unlearnkit.objectives import NLL, AscentNLL
 from unlearnkit.optim import DualOptim, DualOptimPlus, SidedOptimizer
@@ -58,3 +59,25 @@ def test_states_are_tensors_named_after_their_side(name: str) -> None:
     optimizer.step(side="retain")
     assert {key.partition("/")[0] for key in optimizer.state[p]} <= {"base", "forget", "retain"}
     assert all(isinstance(value, torch.Tensor) for value in optimizer.state[p].values())
+
+
+@pytest.mark.parametrize(
+    "make", [lambda p: DualOptimPlus(p, lr=0.1), lambda p: DualOptim(p, torch.optim.SGD, torch.optim.SGD)]
+)
+def test_what_would_lose_the_sides_states_is_refused(make):
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizer = make([weight])
+    with pytest.raises(UnknownNameError, match=r"`side` must be one of: forget, retain\. Found 'forgot'"):
+        optimizer.step(side="forgot")
+    with pytest.raises(ConfigurationError, match=r"must all be given when it is built"):
+        optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(1))]})
+    with pytest.raises(ConfigurationError, match=r"must not be copied"):
+        copy.deepcopy(optimizer)
+
+
+@pytest.mark.parametrize(
+    "bad", [{"lr": float("inf")}, {"weight_decay": float("nan")}, {"v_floor": float("nan")}]
+)
+def test_numbers_that_are_none_are_refused(bad):
+    with pytest.raises(ConfigurationError, match=r"Found (inf|nan)"):
+        DualOptimPlus([torch.nn.Parameter(torch.ones(2))], **({"lr": 0.1} | bad))

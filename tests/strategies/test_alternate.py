@@ -279,8 +279,11 @@ def test_gen_fits_along_the_displacement_of_the_whole_round(optimizer: str) -> N
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"forget_steps": 0}, "`forget_steps` must be 1 or above. Found 0. Use e.g. forget_steps=1."),
-        ({"retain_steps": -2}, "`retain_steps` must be 1 or above. Found -2."),
+        (
+            {"forget_steps": 0},
+            "`forget_steps` must be a whole number of 1 or above. Found 0. Use e.g. forget_steps=1.",
+        ),
+        ({"retain_steps": -2}, "`retain_steps` must be a whole number of 1 or above. Found -2."),
         ({"forget_clip": 0.0}, "`forget_clip` must be above 0, or None. Found 0.0."),
         ({"retain_rate": -1.0}, "`retain_rate` must be 0 or above. Found -1.0."),
         ({"forget_decay": 1.5}, r"`forget_decay` must be in \[0, 1\]. Found 1.5."),

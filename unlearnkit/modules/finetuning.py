@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from unlearnkit.errors import ConfigurationError, NonFiniteError
-from unlearnkit.host import objective_loss
+from unlearnkit.host import objective_loss, side_argument
 from unlearnkit.modules.checkpoints import open_next_epoch
 from unlearnkit.modules.evaluated import EvaluatedModule
 from unlearnkit.modules.lightning_host import reseed
@@ -90,6 +90,7 @@ class FinetuningModule(EvaluatedModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build the optimizer and its warm-up with cosine decay."""
         optimizer = self.optimizer([p for p in self.model.parameters() if p.requires_grad])
+        side_argument(optimizer, None)  # one with a state for each side would move nothing
         total = max(1, int(self.trainer.estimated_stepping_batches))
         warmup = min(self.warmup_steps, total // 4)
         schedule = LambdaLR(optimizer, lambda step: warmup_cosine(step, warmup, total))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
@@ -114,7 +115,7 @@ class DualOptimPlus(SidedOptimizer):
             raise ConfigurationError(
                 f"`state_bits` must be 32 or 8. Found {state_bits}. Use 8 to quarter the states' memory."
             )
-        if weight_decay < 0:
+        if not 0 <= weight_decay < math.inf:
             raise ConfigurationError(
                 f"`weight_decay` must be 0 or above. Found {weight_decay}. Use e.g. 0.01."
             )
@@ -284,7 +285,7 @@ def _rule(
             )
     if not eps > 0:
         raise ConfigurationError(f"`eps` must be above 0. Found {eps}. Use e.g. 1e-8.")
-    if v_floor is not None and v_floor < 0:
+    if v_floor is not None and not 0 <= v_floor < math.inf:
         raise ConfigurationError(f"`v_floor` must be 0 or above. Found {v_floor}. Use e.g. 0.01.")
     return PlusRule(
         order or start.order,

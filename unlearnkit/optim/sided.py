@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import torch
 from torch import Tensor, nn
 
-from unlearnkit.batches import Side
-from unlearnkit.errors import ConfigurationError, MismatchError
+from unlearnkit.batches import SIDES, Side
+from unlearnkit.errors import ConfigurationError, MismatchError, UnknownNameError
 from unlearnkit.optim.state_8bit import SCALE
 
 COUNTERS = ("step", "begun", "mu_product", "mu", "eta")
@@ -52,7 +53,12 @@ class SidedOptimizer(torch.optim.Optimizer):
 
         Returns:
             What the closure returned, or None.
+
+        Raises:
+            UnknownNameError: ``side`` is no side.
         """
+        if side is not None and side not in SIDES:
+            raise UnknownNameError.among("side", str(side), SIDES)
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -64,6 +70,25 @@ class SidedOptimizer(torch.optim.Optimizer):
         if side is not None:
             self.move(side)
         return loss
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group while the optimizer is being built.
+
+        Raises:
+            ConfigurationError: It is built already: both sides' states belong to the groups it was built with.
+        """
+        if hasattr(self, "kind"):
+            raise ConfigurationError(
+                f"`param_groups` of {type(self).__name__} must all be given when it is built. Found one more "
+                f"({len(param_group['params'])} parameters). Build the optimizer again with all of them."
+            )
+        super().add_param_group(param_group)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
+        raise ConfigurationError(
+            f"`optimizer` {type(self).__name__} must not be copied: torch's copy would lose the sides' states. Found a "
+            "deepcopy. Build another one, and hand it state_dict()."
+        )
 
     def allocate(self, parameter: nn.Parameter, group: dict[str, Any]) -> None:
         """Make the states of both sides for one parameter."""
@@ -133,7 +158,7 @@ def require_rate(name: str, rate: Any, *, zero: bool = True) -> None:
     Raises:
         ConfigurationError: It is out of range.
     """
-    if not (rate >= 0 if zero else rate > 0):
+    if not ((rate >= 0 if zero else rate > 0) and rate < math.inf):
         raise ConfigurationError(
             f"`{name}` must be {'0 or above' if zero else 'above 0'}, a learning rate. Found {rate}. Use e.g. 1e-4."
         )

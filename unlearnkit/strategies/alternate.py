@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import torch
@@ -70,10 +71,11 @@ class Alternate(Strategy):
             raise UnknownNameError.among("mode", str(mode), ["batch", "pass"])
         self.mode = mode
         for side in SIDES:
-            _require(f"{side}_steps", self.steps[side], "1 or above", self.steps[side] >= 1, "1")
+            whole = isinstance(self.steps[side], int) and self.steps[side] >= 1
+            _require(f"{side}_steps", self.steps[side], "a whole number of 1 or above", whole, "1")
             clip = self.clips[side]
             _require(f"{side}_clip", clip, "above 0, or None", clip is None or clip > 0, "1.0")
-            _require(f"{side}_rate", self.rates[side], "0 or above", self.rates[side] >= 0, "1.0")
+            _require(f"{side}_rate", self.rates[side], "0 or above", 0 <= self.rates[side] < math.inf, "1.0")
             _require(f"{side}_decay", self.decays[side], "in [0, 1]", 0 <= self.decays[side] <= 1, "0.99")
         self.register_buffer("broken_steps", torch.zeros((), dtype=torch.int64))
 

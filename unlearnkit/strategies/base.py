@@ -15,8 +15,9 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +71,11 @@ class Strategy(nn.Module):
     memory: ClassVar[str] = "none"
     state: ClassVar[str] = "none"
     round: int = 0
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move the state with the module, and keep its type: a trainer of half precision would round it away."""
+        super()._apply(lambda state: state.to(fn(torch.empty_like(state)).device), recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def step(self, host: Host, batch: ForgetRetainBatch) -> RoundReport:
         """Make one round: evaluate, combine, move, count.
