@@ -15,10 +15,11 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from tests.callbacks.runs import TwoLosses, batch_of, fit, fit_plain, flat, module_for, nll_of, rows
+from tests.modules.tiny import quiet
 from unlearnkit.callbacks import EvaluateEvery, ForgetTarget, GeN
 from unlearnkit.datamodules import TOFU
 from unlearnkit.datamodules.paired_datasets import PairedDatasets
-from unlearnkit.errors import ConfigurationError, UnknownNameError
+from unlearnkit.errors import ConfigurationError, DataError, UnknownNameError
 from unlearnkit.evaluators import TOFUEvaluator, write
 from unlearnkit.models import CausalLM
 from unlearnkit.strategies import FixedWeights, ForgetOnly, NGDiff, RetainOnly
@@ -343,3 +344,13 @@ def test_it_needs_an_unlearning_module() -> None:
 def test_two_of_them_keep_their_states_apart() -> None:
     keys = {ForgetTarget(target=1.0).state_key, ForgetTarget(target=1.0, action="hold").state_key}
     assert len(keys) == 2
+
+
+def test_a_split_without_unseen_authors_is_refused_before_the_first_round():
+    data = TOFU(authors=10, questions=3, vocab_size=300, max_length=128)
+    module = module_for()
+    module.model = CausalLM(hidden_size=16, layers=1, heads=2, max_length=128)
+    trainer = quiet(callbacks=[ForgetTarget(target="unseen", every=100)], max_steps=1, max_epochs=-1)
+    with pytest.raises(DataError, match=r"`unseen` data must be authors on neither side\. Found none"):
+        trainer.fit(module, data)
+    assert trainer.global_step == 0

@@ -147,6 +147,10 @@ class ForgetTarget(Callback):
                 f"{type(datamodule).__name__} has no unseen_batches(). Pass unseen=DataLoader(...), or give a number "
                 "or the evaluation of a retrained model as target."
             )
+        if self.target is None and self.unseen is None:
+            next(
+                iter(datamodule.unseen_batches()), None
+            )  # refuses where there are none, before the first round
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Go on as the run that is resumed did: held, or stopped."""
