@@ -1,4 +1,4 @@
-"""The foreach arithmetic equals the rule written out for one number, in float64."""
+"""The foreach arithmetic, and the fused, equals the rule written out for one number, in float64."""
 
 from __future__ import annotations
 
@@ -16,10 +16,20 @@ SECOND = ("plus", "decoupled", "shared")
 SIDES = ["forget", "retain", "retain", "forget", "forget", "retain", "retain", "retain"] * 3
 
 
-def run(rule: PlusRule, weight_decay: float, size: int) -> tuple[torch.Tensor, int, torch.Tensor, int]:
-    """Return what a tensor and as many single numbers become, and how many second moments were negative."""
+def run(
+    rule: PlusRule, weight_decay: float, size: int, apart: int = 1
+) -> tuple[torch.Tensor, int, torch.Tensor, int]:
+    """Return what a tensor and as many single numbers become, and how many second moments were negative.
+
+    Args:
+        rule: Which rule.
+        weight_decay: Of both sides.
+        size: How many numbers.
+        apart: Stride of the parameter; more than 1 keeps it from torch's fused code.
+    """
     generator = torch.Generator().manual_seed(0)
-    p = torch.randn(size, generator=generator, dtype=torch.float64)
+    p = torch.zeros(size, apart, dtype=torch.float64)[:, 0]
+    p.copy_(torch.randn(size, generator=generator, dtype=torch.float64))
     lr = {"forget": 0.02, "retain": 0.05}
     naive = [NaivePlus(value, rule, lr, weight_decay) for value in p.tolist()]
     zeros = lambda: torch.zeros(size, dtype=torch.float64)  # noqa: E731
@@ -43,9 +53,13 @@ def run(rule: PlusRule, weight_decay: float, size: int) -> tuple[torch.Tensor, i
 
 @pytest.mark.parametrize(("order", "second"), list(itertools.product(ORDERS, SECOND)))
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-def test_it_is_the_rule_written_out(order: str, second: str, weight_decay: float) -> None:
+@pytest.mark.parametrize("apart", [1, 2])
+@pytest.mark.parametrize("beta1", [0.0, 0.8])
+def test_it_is_the_rule_written_out(
+    order: str, second: str, weight_decay: float, apart: int, beta1: float
+) -> None:
     found, _, expected, _ = run(
-        PlusRule(order, second, (0.8, 0.9), (0.95, 0.97), v_floor=0.05), weight_decay, 40
+        PlusRule(order, second, (beta1, 0.9), (0.95, 0.97), v_floor=0.05), weight_decay, 40, apart
     )
     torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-12)
 
@@ -60,13 +74,40 @@ def test_negative_second_moments_are_guarded_and_counted(order: str, negative: s
     assert count == theirs > 20
 
 
-def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    rule = PlusRule("lagged", "plus", (0.8, 0.9), (0.95, 0.97), v_floor=0.1)
+@pytest.mark.parametrize(("order", "second"), [("lagged", "plus"), ("current", "decoupled")])
+def test_blocks_change_nothing(order: str, second: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = PlusRule(order, second, (0.8, 0.9), (0.95, 0.97), v_floor=0.1)
     whole, count, _, _ = run(rule, 0.1, 50)
-    monkeypatch.setattr(plus_update, "CPU_BLOCK", 7)
+    monkeypatch.setattr(
+        plus_update, "CPU_BLOCK", 16
+    )  # whole registers, as 2**18: fused code rounds ends otherwise
     parts, same, _, _ = run(rule, 0.1, 50)
     assert torch.equal(whole, parts)
     assert count == same
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("order", ORDERS)
+def test_fused_code_rounds_no_worse_than_calls_of_foreach(dtype: torch.dtype, order: str) -> None:
+    """It adds the base to the delta and takes it away again, which in bf16 could cost digits."""
+    rule = PlusRule(order, "decoupled", (0.9, 0.95), (0.99, 0.999))
+
+    def updates(kind: torch.dtype, apart: int) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(0)
+        p, base, *states = (torch.zeros(500, apart, dtype=kind)[:, 0] for _ in range(6))
+        found = []
+        for step in range(100):
+            side = step % 2
+            g = (1.0 - 0.2 * side + 0.3 * torch.randn(500, generator=generator)).bfloat16().to(kind)
+            p.zero_()
+            moments = Moments([p], [g], [base], [states[side]], [], [states[2 + side]])
+            plus_update_(rule, moments, 1.0, 1.0, step, step // 2)
+            found.append(p.double())
+        return torch.stack(found)
+
+    exact = updates(torch.float64, 1)
+    fused, calls = ((updates(dtype, apart) - exact).square().mean().sqrt() for apart in (1, 2))
+    assert 0 < fused < 1.25 * calls
 
 
 def test_a_tensor_that_is_not_contiguous_is_written_in_place() -> None:
