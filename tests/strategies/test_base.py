@@ -219,6 +219,23 @@ def test_the_gram_matrix_of_chosen_parameters():
         watched_gram(["body.weight", "head.weight"], "tail", retain, forget)
 
 
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [
+        (["e.w", "m.layers.0.a.w", "m.layers.9.a.w", "m.layers.10.a.w", "m.layers.10.b.w", "norm.w"], [3, 4]),
+        (["0.weight", "0.bias", "2.weight", "2.bias"], [2, 3]),
+        (["layer4.0.conv.w", "layer4.1.conv.w", "layer4.1.bn.w", "fc.w", "fc.b"], [1, 2]),
+        (["blocks.1.experts.0.w", "blocks.1.experts.3.w"], [0, 1]),
+        (["body.w", "head.w", "head.b"], [1, 2]),
+        (["theta"], [0]),
+    ],
+)
+def test_the_last_layer_is_the_last_numbered_block(names, chosen):
+    retain = [torch.tensor([2.0**place]) for place in range(len(names))]
+    found = watched_gram(names, "last", retain, retain)
+    assert found.rr.item() == sum(4.0**place for place in chosen)
+
+
 def test_seeds_are_of_the_whole_key():
     assert len({seed_of(*key) for key in [(1, 23), (12, 3), (123,), (1, 2, 3), (0, 0), (0,)]}) == 6
     assert all(0 <= seed_of(n) < 2**63 for n in range(100))

@@ -151,7 +151,7 @@ class GramStrategy(Strategy):
     """Weights in closed form from the 2x2 Gram matrix: two backward passes, one gradient copy.
 
     Attributes:
-        watched: Pattern of the parameters whose Gram matrix ``learn`` is given; None for all of them.
+        watched: Pattern of the parameters whose Gram matrix ``learn`` is given, or ``last``; None for all of them.
     """
 
     kind = "gram"
@@ -216,18 +216,32 @@ def seed_of(*key: int) -> int:
 
 
 def watched_gram(names: list[str], pattern: str, retain: list[Tensor], forget: list[Tensor]) -> Gram:
-    """Return the Gram matrix over the parameters in whose name the pattern is found.
+    """Return the Gram matrix over the parameters in whose name the pattern is found, or over the last layer's.
 
     Raises:
         ConfigurationError: It is found in none.
     """
-    chosen = [i for i, name in enumerate(names) if re.search(pattern, name)]
+    found = last_layer(names) if pattern == "last" else pattern
+    chosen = [i for i, name in enumerate(names) if re.search(found, name)]
     if not chosen:
         raise ConfigurationError(
             f"`layer` must be a pattern found in the name of a parameter that is trained. Found {pattern!r}. "
             f"The last ones are called {', '.join(names[-4:])}."
         )
     return gram_matrix([retain[i] for i in chosen], [forget[i] for i in chosen])
+
+
+def last_layer(names: list[str]) -> str:
+    r"""Return the pattern of the last numbered block among the names, or of the last module where none is numbered.
+
+    >>> last_layer(["embed.weight", "layers.0.up.weight", "layers.1.up.weight", "layers.1.norm.weight", "norm.weight"])
+    '^layers\\.1\\.'
+    """
+    for name in reversed(names):
+        block = re.match(r"(?:.*?\.)??\d+\.", name)
+        if block:
+            return "^" + re.escape(block[0])
+    return "^" + re.escape(names[-1].rpartition(".")[0])
 
 
 def vanished(gram: Gram) -> tuple[Tensor, Tensor]:

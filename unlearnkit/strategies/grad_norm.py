@@ -30,8 +30,9 @@ class GradNorm(GramStrategy):
         alpha: How strongly the slower side is favoured, 0 or above; 0 makes the two lengths equal.
         lr: Learning rate of the weights, above 0. A step is ``lr |g_i|``: where gradients are longer than about
             ``1/lr``, it throws the weights from one limit to the other, and ``lr`` must be smaller.
-        layer: Pattern found in the names of the parameters whose gradients are measured, e.g. ``layers\.1\.`` for
-            the original's last shared layer; None measures all.
+        layer: Whose gradients are measured: ``last`` for the last numbered block, which stands for the original's last
+            shared layer (in unlearning both sides share all of them); else a pattern found in the parameters'
+            names, e.g. ``layers\.1\.``; None measures all.
 
     Raises:
         ConfigurationError: ``alpha`` or ``lr`` lies outside its range.

@@ -43,6 +43,9 @@ class SetUp:
     Attributes:
         seed: The seed of everything that is not given one of its own.
         trainer: Arguments of a ``lightning.pytorch.Trainer`` that is silent, writes nothing and runs on one CPU.
+
+    >>> SetUp(seed=1).trainer["accelerator"]
+    'cpu'
     """
 
     seed: int
@@ -75,9 +78,9 @@ def set_up(seed: int = 0) -> SetUp:
     Raises:
         ConfigurationError: The seed is negative.
 
-    >>> notebook = set_up(seed=1)
-    >>> notebook.seed, notebook.trainer["accelerator"], torch.get_num_threads()
-    (1, 'cpu', 1)
+    >>> set_up(seed=-1)
+    Traceback (most recent call last):
+    unlearnkit.errors.ConfigurationError: `seed` must be 0 or above. Found -1. Use seed=0.
     """
     if seed < 0:
         raise ConfigurationError(f"`seed` must be 0 or above. Found {seed}. Use seed=0.")

@@ -1,0 +1,67 @@
+"""The notebooks' two small worlds."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from unlearnkit.errors import ConfigurationError
+from unlearnkit.testing.lesson import accuracy, authors, digit_net, digits, fresh, learned, recall, train_net
+from unlearnkit.testing.notebook import SetUp
+
+
+def test_digits_are_split_and_noisy():
+    data = digits(forget=0.1, noise=0.1, seed=0)
+    assert [len(part) for part in (data.forget, data.retain, data.test, data.train)] == [120, 1080, 597, 1200]
+    assert data.forget.tensors[0].shape == (120, 1, 8, 8)
+    assert 0.05 < data.noisy.double().mean() < 0.15
+    clean = digits(forget=0.1, noise=0.0, seed=0)
+    changed = torch.cat([data.forget.tensors[1], data.retain.tensors[1]]) != torch.cat(
+        [clean.forget.tensors[1], clean.retain.tensors[1]]
+    )
+    assert torch.equal(changed, data.noisy), "a replaced label is always another one"
+
+
+def test_a_seed_is_a_split():
+    first, again, other = digits(seed=0), digits(seed=0), digits(seed=1)
+    assert torch.equal(first.forget.tensors[0], again.forget.tensors[0])
+    assert not torch.equal(first.forget.tensors[0], other.forget.tensors[0])
+
+
+def test_a_class_is_forgotten_by_its_true_label():
+    data = digits(forget=3, noise=0.2)
+    assert (data.forget.tensors[1] == 3).double().mean() < 1.0
+    clean = digits(forget=3, noise=0.0)
+    assert set(clean.forget.tensors[1].tolist()) == {3} and 3 not in clean.retain.tensors[1]
+    assert len(data.forget) == len(clean.forget)
+
+
+@pytest.mark.parametrize("arguments", [{"forget": 0.0}, {"forget": 10}, {"forget": 1.0}, {"noise": 1.0}])
+def test_digits_out_of_range(arguments):
+    with pytest.raises(ConfigurationError, match=f"`{next(iter(arguments))}` must"):
+        digits(**arguments)
+
+
+def test_a_net_learns_the_digits():
+    data = digits(forget=3, noise=0.0)
+    net = train_net(digit_net(), data.train, epochs=6)
+    assert accuracy(net, data.test) > 0.9
+    again = train_net(digit_net(), data.train, epochs=6)
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), again.parameters(), strict=True))
+
+
+def test_building_a_net_leaves_the_generator_alone():
+    before = torch.random.get_rng_state()
+    digit_net(seed=5)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_authors_are_learned_by_heart():
+    data = authors("full", count=10, questions=3)
+    model = learned(data, SetUp(0), epochs=40)
+    found = recall(model, data)
+    assert found["retain_rouge"] > 0.95 and found["forget_rouge"] > 0.95
+    copy = fresh(model)
+    with torch.no_grad():
+        next(copy.parameters()).zero_()
+    assert recall(model, data) == found, "a copy shares nothing"
