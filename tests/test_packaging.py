@@ -49,7 +49,13 @@ def test_notebook_extra_has(package):
 
 @pytest.mark.parametrize(
     ("extra", "package"),
-    [("diffusion", "diffusers"), ("lora", "peft"), ("quant", "torchao"), ("baselines", "torchjd")],
+    [
+        ("diffusion", "diffusers"),
+        ("lora", "peft"),
+        ("quant", "torchao"),
+        ("quant", "bitsandbytes"),
+        ("baselines", "torchjd"),
+    ],
 )
 def test_extra_has(extra, package):
     assert package in names(EXTRAS[extra])

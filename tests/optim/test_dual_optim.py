@@ -153,8 +153,7 @@ def test_another_pair_is_refused_by_name() -> None:
     saved = DualOptim(parameters(), *PAIRS["adamw-adamw"]).state_dict()
     with pytest.raises(
         MismatchError,
-        match=r"must be the one that goes on, DualOptim\(forget=AdamW, retain=SGD, state_bits=32\)\. Found the "
-        r"state of DualOptim\(forget=AdamW, retain=AdamW",
+        match="`retain` of DualOptim must be as in the checkpoint.*Found retain=SGD here and retain=AdamW there",
     ):
         DualOptim(parameters(), *PAIRS["fused-adamw-sgd"]).load_state_dict(saved)
 
@@ -171,3 +170,32 @@ def test_bad_arguments_are_named(change: dict[str, Any], message: str) -> None:
     settings = {"params": parameters(), "forget": partial(SGD, lr=0.1), "retain": partial(SGD, lr=0.1)}
     with pytest.raises(ConfigurationError, match=message):
         DualOptim(**(settings | change))
+
+
+def test_an_optimizer_that_needs_a_closure_is_refused() -> None:
+    with pytest.raises(
+        ConfigurationError,
+        match="`forget` of DualOptim must make.*Found LBFGS, whose step needs a closure. Use",
+    ):
+        DualOptim(parameters(), torch.optim.LBFGS, partial(SGD, lr=0.1))
+
+
+class Listing(SGD):
+    """An optimizer that keeps a list of what it saw."""
+
+    def step(self, closure: Any = None) -> Any:
+        for group in self.param_groups:
+            for p in group["params"]:
+                self.state[p].setdefault("seen", []).append(p.grad)
+        return super().step(closure)
+
+
+def test_states_that_are_no_tensors_are_refused_before_anything_moves() -> None:
+    params = parameters()
+    optimizer = DualOptim(params, partial(SGD, lr=0.1), partial(Listing, lr=0.1))
+    fill(params, 0)
+    with pytest.raises(
+        ConfigurationError, match="`retain` of DualOptim must make.*Found 'seen' of Listing, of type list"
+    ):
+        optimizer.step(side="forget")
+    assert all(map(torch.equal, params, parameters()))

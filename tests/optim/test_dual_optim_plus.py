@@ -307,21 +307,70 @@ def test_another_optimizers_state_is_refused_by_name() -> None:
     dual = DualOptim([p], partial(torch.optim.AdamW, lr=0.1), partial(torch.optim.SGD, lr=0.1))
     ours = DualOptimPlus([p])
     with pytest.raises(
-        MismatchError, match=r"DualOptimPlus\(second_moment=decoupled.*Found the state of an optimizer"
+        MismatchError,
+        match=r"DualOptimPlus\(order=current, second_moment=decoupled.*Found the state of an optimizer",
     ):
         ours.load_state_dict(adamw.state_dict())
     with pytest.raises(MismatchError, match=r"Found the state of DualOptim\(forget=AdamW, retain=SGD"):
         ours.load_state_dict(dual.state_dict())
-    with pytest.raises(MismatchError, match="second_moment=shared"):
-        ours.load_state_dict(DualOptimPlus([p], second_moment="shared").state_dict())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"order": "lagged"},
+            "`order` of DualOptimPlus must be as in the checkpoint.*Found order=current here and order=lagged there.*"
+            "Build the optimizer with the latter",
+        ),
+        (
+            {"second_moment": "shared"},
+            "`second_moment` of.*Found second_moment=decoupled here and .*=shared there",
+        ),
+        ({"preset": "authors"}, "`order`, `second_moment` of"),
+        ({"state_bits": 8}, "`state_bits` of.*Found state_bits=32 here and state_bits=8 there"),
+    ],
+)
+def test_states_that_mean_something_else_are_refused_by_argument(
+    settings: dict[str, Any], message: str
+) -> None:
+    p = nn.Parameter(torch.ones(3))
+    saved = DualOptimPlus([p], **settings).state_dict()
+    with pytest.raises(MismatchError, match=message):
+        DualOptimPlus([p]).load_state_dict(saved)
+
+
+def test_other_settings_are_the_checkpoints() -> None:
+    """As with torch's optimizers, whose groups come from the checkpoint."""
+    p = nn.Parameter(torch.ones(3))
+    there = {
+        "betas": (0.8, 0.9),
+        "eps": 1e-6,
+        "negative": "abs",
+        "v_floor": 0.3,
+        "weight_decay": 0.2,
+        "lr": 0.5,
+    }
+    ours = DualOptimPlus([p])
+    ours.load_state_dict(DualOptimPlus([p], **there).state_dict())
+    assert there.items() <= ours.param_groups[0].items()
+
+
+@pytest.mark.parametrize("argument", ["order", "second_moment", "state_bits"])
+def test_what_the_states_mean_is_the_same_for_all_groups(argument: str) -> None:
+    groups = [
+        {"params": [nn.Parameter(torch.ones(1))]},
+        {"params": [nn.Parameter(torch.ones(1))], argument: 8},
+    ]
+    with pytest.raises(ConfigurationError, match=f"`{argument}` of DualOptimPlus must be the same for all"):
+        DualOptimPlus(groups)
 
 
 def test_presets_can_be_changed_one_argument_at_a_time() -> None:
-    group = DualOptimPlus(
-        [nn.Parameter(torch.zeros(1))], preset="authors", base_betas=(0.99, 0.999)
-    ).param_groups[0]
+    optimizer = DualOptimPlus([nn.Parameter(torch.zeros(1))], preset="authors", base_betas=(0.99, 0.999))
+    group = optimizer.param_groups[0]
     assert group["betas"] == (0.9, 0.95) and group["base_betas"] == (0.99, 0.999)
-    assert (group["order"], group["negative"], group["v_floor"]) == ("lagged", "abs", 0.0)
+    assert (optimizer.order, group["negative"], group["v_floor"]) == ("lagged", "abs", 0.0)
     assert "second_moment=plus" in group["kind"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
@@ -10,8 +11,9 @@ from torch import Tensor, nn
 
 from unlearnkit.batches import SIDES, Side
 from unlearnkit.errors import ConfigurationError
+from unlearnkit.optim.block_codes import Library
 from unlearnkit.optim.sided import SidedOptimizer, require_parameters, require_rate
-from unlearnkit.optim.state_8bit import SCALE, Quantizer, holds, like
+from unlearnkit.optim.state_8bit import SCALE, holds, like, quantizer
 
 Factory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
@@ -34,11 +36,15 @@ class DualOptim(SidedOptimizer):
         forget: Makes the forget side's optimizer; the paper takes Adam.
         retain: Makes the retain side's; the paper takes that of pretraining (SGD for images, AdamW for language).
             Its rate is the group's ``lr``, which schedulers set; the other keeps its ratio to it.
-        state_bits: 32 keeps states as the two make them; 8 in blocks of 256 that share a scale (needs torchao).
+        state_bits: 32 keeps states as the two make them; 8 in blocks of 256 that share a scale.
+        state_library: What finds the codes of 8 bits; `bitsandbytes` is several times as fast on a CPU
+            (benchmarks/README.md). A checkpoint goes on with either.
 
     Raises:
-        ConfigurationError: There is no parameter, or the retain side's rate is not above 0.
-        MissingDependencyError: ``state_bits=8`` without torchao.
+        ConfigurationError: There is no parameter, the retain side's rate is not above 0, or an optimizer needs a
+            closure (LBFGS) or, found at the first step, keeps states that are no tensors.
+        UnknownNameError: ``state_library`` is none of the two.
+        MissingDependencyError: ``state_bits=8`` without that library.
 
     >>> import functools
     >>> weight = nn.Parameter(torch.ones(1))
@@ -57,15 +63,14 @@ class DualOptim(SidedOptimizer):
         forget: Factory,
         retain: Factory,
         state_bits: Literal[32, 8] = 32,
+        state_library: Library = "torchao",
     ) -> None:
         groups = require_parameters(params, "DualOptim")
-        if state_bits not in (8, 32):
-            raise ConfigurationError(
-                f"`state_bits` must be 32 or 8. Found {state_bits}. Use 8 to quarter the states' memory."
-            )
-        self.quantize: Any = Quantizer() if state_bits == 8 else None
+        self.quantize: Any = quantizer(state_bits, state_library)
         self._factories: dict[Side, Factory] = {"forget": forget, "retain": retain}
         self._inner = {side: make(_fresh(groups)) for side, make in self._factories.items()}
+        for side, inner in self._inner.items():
+            _require_no_closure(side, inner)
         own = []
         for f, r in zip(self._inner["forget"].param_groups, self._inner["retain"].param_groups, strict=True):
             require_rate("retain.lr", r["lr"], zero=False)
@@ -145,8 +150,14 @@ class DualOptim(SidedOptimizer):
         """Take over what one side's optimizer made of its states."""
         state = self.state[parameter]
         for name, value in found.items():
+            if value is None:
+                continue  # where an optimizer has no use for a state
             if not isinstance(value, Tensor):
-                continue  # a None, where an optimizer has no use for a state
+                raise ConfigurationError(
+                    f"`{side}` of DualOptim must make an optimizer whose states are tensors, as checkpoints by side "
+                    f"keep them. Found {name!r} of {type(self._inner[side]).__name__}, of type "
+                    f"{type(value).__name__}. Use one of torch's, e.g. AdamW or SGD."
+                )
             full = f"{side}/{name}"
             if self._narrow(parameter, full, value):
                 self.quantize.narrow_(state, full, value, name not in SQUARES, name in SQUARES)
@@ -166,6 +177,16 @@ class DualOptim(SidedOptimizer):
         side = name.partition("/")[0]
         there = group.get(f"{side}/fused") or group.get(f"{side}/capturable")
         return parameter.device if there and not name.endswith("/begun") else torch.device("cpu")
+
+
+def _require_no_closure(side: Side, inner: torch.optim.Optimizer) -> None:
+    """Refuse an optimizer that evaluates the loss itself: here the strategy has done so for one side."""
+    closure = inspect.signature(inner.step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise ConfigurationError(
+            f"`{side}` of DualOptim must make an optimizer that steps along gradients that are there. Found "
+            f"{type(inner).__name__}, whose step needs a closure. Use e.g. AdamW or SGD."
+        )
 
 
 def _settings(group: dict[str, Any]) -> list[str]:

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from unlearnkit.batches import Side
 from unlearnkit.errors import ConfigurationError, UnknownNameError
+from unlearnkit.optim.block_codes import Library
 from unlearnkit.optim.plus_update import Moments, PlusRule, plus_update_
 from unlearnkit.optim.sided import SidedOptimizer, require_parameters, require_rate
-from unlearnkit.optim.state_8bit import Quantizer, holds
+from unlearnkit.optim.state_8bit import holds, quantizer
 from unlearnkit.sharding import local_part
 
 log = logging.getLogger("unlearnkit")
@@ -38,6 +39,9 @@ STATES = {
 }
 """Names of the states of each rule, beside the counters."""
 
+WHOLE = {"order", "second_moment", "state_bits"}
+"""Arguments that say what the states mean."""
+
 CHUNK = 2**24
 """Elements stepped at a time off the CPU: the two temporary copies stay at 64 MiB each."""
 
@@ -56,6 +60,9 @@ class DualOptimPlus(SidedOptimizer):
     Where the sides agree the deltas vanish and both go on one momentum (Alternate); where they are opposed the
     base does not vanish, but keeps ``-(1 - a1)/(1 + a1)`` of the last gradient.
 
+    A checkpoint must be of the same ``order``, ``second_moment`` and ``state_bits``; ``lr``, decay rates, ``eps``,
+    ``negative``, ``v_floor`` and ``weight_decay`` are then the checkpoint's, as with torch's own optimizers.
+
     Args:
         params: Parameters or groups of them.
         lr: Learning rate of the retain side, and what schedulers set.
@@ -73,12 +80,14 @@ class DualOptimPlus(SidedOptimizer):
         negative: What becomes of a negative second moment: its absolute value, or zero.
         v_floor: Smallest second moment as a fraction of the base's, for ``plus``; with 0 and ``negative="floor"``
             a coordinate whose second moment is negative steps by ``lr u / eps``.
-        state_bits: 32 keeps states in the parameters' type; 8 in blocks of 256 that share a scale (needs torchao).
+        state_bits: 32 keeps states in the parameters' type; 8 in blocks of 256 that share a scale.
+        state_library: What finds the codes of 8 bits; `bitsandbytes` is several times as fast on a CPU
+            (benchmarks/README.md). A checkpoint goes on with either.
 
     Raises:
         ConfigurationError: An argument breaks its rule, or there is no parameter.
         UnknownNameError: A name is not one of those above.
-        MissingDependencyError: ``state_bits=8`` without torchao.
+        MissingDependencyError: ``state_bits=8`` without its library.
 
     >>> weight = nn.Parameter(torch.tensor([1.0, 1.0]))
     >>> optimizer = DualOptimPlus([weight], lr=0.1)
@@ -103,6 +112,7 @@ class DualOptimPlus(SidedOptimizer):
         negative: Literal["abs", "floor"] | None = None,
         v_floor: float | None = None,
         state_bits: Literal[32, 8] = 32,
+        state_library: Library = "torchao",
     ) -> None:
         groups = require_parameters(params, "DualOptimPlus")
         require_rate("lr", lr, zero=forget_lr is None)
@@ -111,15 +121,11 @@ class DualOptimPlus(SidedOptimizer):
             require_rate("forget_lr", forget_lr)
             ratio = forget_lr / lr
         rule = _rule(preset, betas, base_betas, eps, order, second_moment, negative, v_floor)
-        if state_bits not in (8, 32):
-            raise ConfigurationError(
-                f"`state_bits` must be 32 or 8. Found {state_bits}. Use 8 to quarter the states' memory."
-            )
         if not 0 <= weight_decay < math.inf:
             raise ConfigurationError(
                 f"`weight_decay` must be 0 or above. Found {weight_decay}. Use e.g. 0.01."
             )
-        self.quantize = Quantizer() if state_bits == 8 else None
+        self.quantize = quantizer(state_bits, state_library)
         defaults = {
             "lr": lr,
             "forget_ratio": ratio,
@@ -127,13 +133,20 @@ class DualOptimPlus(SidedOptimizer):
             "base_betas": rule.base_betas,
             "eps": eps,
             "weight_decay": weight_decay,
-            "order": rule.order,
             "negative": rule.negative,
             "v_floor": rule.v_floor,
         }
-        kind = f"DualOptimPlus(second_moment={rule.second_moment}, state_bits={state_bits})"
+        for group in groups:
+            if WHOLE & group.keys():
+                raise ConfigurationError(
+                    f"`{min(WHOLE & group.keys())}` of DualOptimPlus must be the same for all parameters. Found it in "
+                    "a group. Give it as an argument of the optimizer."
+                )
+        kind = (
+            f"DualOptimPlus(order={rule.order}, second_moment={rule.second_moment}, state_bits={state_bits})"
+        )
         super().__init__([defaults | group for group in groups], kind)
-        self.second_moment = rule.second_moment
+        self.order, self.second_moment = rule.order, rule.second_moment
         self._negative: dict[Side, Tensor | int] = {"forget": 0, "retain": 0}
         self._counted: dict[Side, int] = {"forget": 0, "retain": 0}
         _hint_at_noise(rule.betas[0], rule.base_betas[0])
@@ -153,7 +166,7 @@ class DualOptimPlus(SidedOptimizer):
         for group in self.param_groups:
             lr = self.rate(group, side)
             rule = PlusRule(
-                group["order"],
+                self.order,
                 self.second_moment,
                 tuple(group["betas"]),
                 tuple(group["base_betas"]),

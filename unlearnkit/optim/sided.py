@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, NoReturn
 
@@ -26,7 +27,7 @@ class SidedOptimizer(torch.optim.Optimizer):
 
     Args:
         groups: Parameter groups, each with at least one parameter.
-        kind: What tells its states from another optimizer's; kept in the groups.
+        kind: What tells its states from another optimizer's, ``Name(argument=value, ...)``; kept in the groups.
 
     Raises:
         ConfigurationError: There is no parameter.
@@ -107,15 +108,11 @@ class SidedOptimizer(torch.optim.Optimizer):
         """Load states of the same kind, counters with all their digits.
 
         Raises:
-            MismatchError: They are another optimizer's.
+            MismatchError: They are another optimizer's, or were made with arguments that give them another meaning.
         """
         found = {group.get("kind") for group in state_dict["param_groups"]}
         if found != {self.kind}:
-            theirs = ", ".join(sorted(str(kind or "an optimizer without sides") for kind in found))
-            raise MismatchError(
-                f"`optimizer` of a checkpoint must be the one that goes on, {self.kind}. Found the state of "
-                f"{theirs}. Resume with that optimizer, or start a new run from the checkpoint's model."
-            )
+            raise _mismatch(self.kind, sorted(str(kind or "an optimizer without sides") for kind in found))
         super().load_state_dict(state_dict)
         for saved, group in zip(state_dict["param_groups"], self.param_groups, strict=True):
             for key, parameter in zip(saved["params"], group["params"], strict=True):
@@ -131,6 +128,33 @@ class SidedOptimizer(torch.optim.Optimizer):
     def counter_device(self, parameter: nn.Parameter, name: str, group: dict[str, Any]) -> torch.device:
         """Return where a counter lies: beside the processor, so that reading it synchronises nothing."""
         return torch.device("cpu")
+
+
+def _mismatch(ours: str, found: list[str]) -> MismatchError:
+    """Return the error for states of another kind, which names the arguments where the class is the same."""
+    name, mine = _parts(ours)
+    other, theirs = _parts(found[0])
+    if len(found) > 1 or other != name:
+        return MismatchError(
+            f"`optimizer` of a checkpoint must be the one that goes on, {ours}. Found the state of "
+            f"{', '.join(found)}. Resume with that optimizer, or start a new run from the checkpoint's model."
+        )
+    unlike = [argument for argument in mine | theirs if mine.get(argument) != theirs.get(argument)]
+    here, there = (", ".join(f"{a}={one.get(a)}" for a in unlike) for one in (mine, theirs))
+    return MismatchError(
+        f"{', '.join(f'`{argument}`' for argument in unlike)} of {name} must be as in the checkpoint, whose states "
+        f"mean nothing otherwise. Found {here} here and {there} there. Build the optimizer with the latter, or start "
+        "a new run from the checkpoint's model."
+    )
+
+
+def _parts(kind: str) -> tuple[str, dict[str, str]]:
+    """Return name and arguments of a kind.
+
+    >>> _parts("DualOptim(forget=AdamW, retain=SGD)")
+    ('DualOptim', {'forget': 'AdamW', 'retain': 'SGD'})
+    """
+    return kind.partition("(")[0], dict(re.findall(r"(\w+)=(\w+)", kind))
 
 
 def require_parameters(parameters: Iterable[Any], owner: str) -> list[dict[str, Any]]:

@@ -1,19 +1,14 @@
-"""Optimizer states in 8 bits: the one place that knows torchao."""
+"""Optimizer states in 8 bits: how they are laid out, named and cut."""
 
 from __future__ import annotations
-
-import logging
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor, Replicate, Shard
 
-from unlearnkit.errors import MissingDependencyError
+from unlearnkit.errors import ConfigurationError
+from unlearnkit.optim.block_codes import BLOCK, Library, block_codes, require_library
 from unlearnkit.sharding import local_part
-
-BLOCK = 256
-"""Elements that share a scale."""
 
 SMALLEST = 4096
 """Tensors with fewer elements stay as they are: they take no memory, and are the touchy ones (norms, biases)."""
@@ -25,15 +20,19 @@ State = dict[str, Tensor]
 
 
 class Quantizer:
-    """Keep states in 8 bits (blocks of 256, dynamic code book), on the CPU and on CUDA.
+    """Keep states in 8 bits (blocks of 256, dynamic code book); run on the CPU, CUDA not tried.
 
     A state is two plain tensors, its codes under its own name and its scales beside it, because those go through
     every kind of checkpoint; torchao's tensor of both does not (Lightning's ``torch.load`` cannot place it). Under
     FSDP2 both are cut like the parameter. Where the ranks' parts are not equal or not whole blocks, all of them
     keep the parameter's type, because ranks must agree on what a state is.
 
+    Args:
+        library: What finds the codes. The layout is the same, so that a checkpoint goes on with either.
+
     Raises:
-        MissingDependencyError: torchao is not installed.
+        UnknownNameError: There is no such library.
+        MissingDependencyError: It is not installed.
 
     >>> quantizer, state = Quantizer(), {}
     >>> quantizer.allocate(state, "exp_avg", torch.zeros(64, 64))
@@ -43,9 +42,8 @@ class Quantizer:
     (3.0, {'exp_avg': torch.uint8, 'exp_avg/scale': torch.float32})
     """
 
-    def __init__(self) -> None:
-        self._library = _library()
-        self._books: dict[tuple[bool, torch.device], tuple[Tensor, Tensor]] = {}
+    def __init__(self, library: Library = "torchao") -> None:
+        self._codes = block_codes(library)
 
     def allocate(self, state: State, name: str, parameter: Tensor) -> bool:
         """Make a state of zeros, where the parameter is large enough and cut in whole blocks; say whether it is."""
@@ -60,10 +58,7 @@ class Quantizer:
     def widen(self, state: State, name: str, signed: bool = True, squares: bool = False) -> Tensor:
         """Return this rank's part of a state in fp32; ``signed`` and ``squares`` as it was written."""
         codes, scales = local_part(state[name]), local_part(state[name + SCALE])
-        values, _ = self._book(signed, codes.device)
-        # A tenth of the time of torchao's own, which indexes by a tensor; the same bits.
-        wide = values.index_select(0, codes.view(-1).int()).view(-1, BLOCK).mul_(scales.view(-1, 1))
-        wide = wide.view(codes.shape)
+        wide = self._codes.read(codes.view(-1), scales, signed).view(codes.shape)
         return wide * wide.abs() if squares else wide
 
     def narrow_(
@@ -83,20 +78,27 @@ class Quantizer:
         wide = local_part(value).float().contiguous()
         if squares:
             wide = wide.abs().sqrt().copysign(wide)
-        scaled, scales = self._library.scale_tensor(wide, BLOCK)
+        codes, scales = self._codes.write(wide.view(-1), signed)
         local_part(state[name + SCALE]).copy_(scales)
-        _, borders = self._book(signed, wide.device)
-        # Half the time of torchao's own, which searches in eight passes; the same codes.
-        local_part(state[name]).copy_(torch.bucketize(scaled, borders, out_int32=True, right=True))
+        local_part(state[name]).copy_(codes.view(wide.shape))
 
-    def _book(self, signed: bool, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Return the values that the 256 codes stand for, in [-1, 1] or [0, 1], and the borders between them."""
-        key = (signed, device)
-        if key not in self._books:
-            values = self._library.create_dynamic_map(signed=signed)
-            book = torch.tensor(values, dtype=torch.float32, device=device)
-            self._books[key] = book, (book[1:] + book[:-1]) / 2
-        return self._books[key]
+
+def quantizer(state_bits: int, state_library: Library) -> Quantizer | None:
+    """Return what keeps states in 8 bits, or None for states of 32.
+
+    Raises:
+        ConfigurationError: ``state_bits`` is neither.
+        UnknownNameError: There is no such library.
+        MissingDependencyError: ``state_bits=8`` without it.
+
+    >>> quantizer(32, "bitsandbytes")
+    """
+    if state_bits not in (8, 32):
+        raise ConfigurationError(
+            f"`state_bits` must be 32 or 8. Found {state_bits}. Use 8 to quarter the states' memory."
+        )
+    require_library(state_library)
+    return Quantizer(state_library) if state_bits == 8 else None
 
 
 def holds(state: State, name: str) -> bool:
@@ -141,20 +143,3 @@ def like(parameter: Tensor, part: Tensor) -> Tensor:
         shape=parameter.shape,
         stride=parameter.stride(),
     )
-
-
-def _library() -> Any:
-    """Return torchao's functions; their import has torch log a line about enums, which nobody could act on."""
-    logger = logging.getLogger("torch.utils._pytree")
-    logger.addFilter(_no_enums)
-    try:
-        from torchao.optim import quant_utils
-    except ImportError as error:
-        raise MissingDependencyError.extra("torchao", "quant") from error
-    finally:
-        logger.removeFilter(_no_enums)
-    return quant_utils
-
-
-def _no_enums(record: logging.LogRecord) -> bool:
-    return "is an Enum subclass" not in record.getMessage()
