@@ -27,7 +27,12 @@ LINES = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
 PINNED = dict(line.split("==") for line in LINES if line and not line.startswith("#"))
 PINNED = {canonicalize_name(name): Version(version) for name, version in PINNED.items()}
 # Where the name that is imported is not the name that is installed.
-IMPORTED_AS = {"yaml": "pyyaml", "sklearn": "scikit-learn", "cycler": "matplotlib"}
+IMPORTED_AS = {
+    "PIL": "pillow",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+    "cycler": "matplotlib",
+}
 OWN = {"unlearnkit", "tests", "benchmarks"}
 
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unlearnkit.callbacks import GeN
-    from unlearnkit.datamodules import TOFU
+    from unlearnkit.datamodules import TOFU, ForgetSet, Images
     from unlearnkit.evaluators import TOFUEvaluator
     from unlearnkit.host import PlainHost
-    from unlearnkit.models import CausalLM, LoRA
+    from unlearnkit.models import CausalLM, ImageClassifier, LoRA
     from unlearnkit.modules import FinetuningModule, UnlearningModule
     from unlearnkit.objectives import NLL, NPO, AscentNLL, KLToReference
     from unlearnkit.optim import DualOptim, DualOptimPlus
@@ -59,11 +59,14 @@ _HOMES = {
     "FinetuningModule": "unlearnkit.modules",
     "FixedWeights": "unlearnkit.strategies",
     "ForgetOnly": "unlearnkit.strategies",
+    "ForgetSet": "unlearnkit.datamodules",
     "GeN": "unlearnkit.callbacks",
     "GradDrop": "unlearnkit.strategies",
     "GradNorm": "unlearnkit.strategies",
     "GradVaccine": "unlearnkit.strategies",
     "IMTLG": "unlearnkit.strategies",
+    "ImageClassifier": "unlearnkit.models",
+    "Images": "unlearnkit.datamodules",
     "KLToReference": "unlearnkit.objectives",
     "LoRA": "unlearnkit.models",
     "LossNorm": "unlearnkit.strategies",
@@ -104,10 +107,13 @@ __all__ = [
     "FinetuningModule",
     "FixedWeights",
     "ForgetOnly",
+    "ForgetSet",
     "GeN",
     "GradDrop",
     "GradNorm",
     "GradVaccine",
+    "ImageClassifier",
+    "Images",
     "KLToReference",
     "LoRA",
     "LossNorm",

@@ -40,6 +40,21 @@ class LabelledBatch(TypedDict):
     """``[batch]``, int64; the row of each sample in its data set."""
 
 
+@dataclass(frozen=True)
+class ImageTraits:
+    """What a network must know of images before it is built.
+
+    Attributes:
+        classes: Number of classes.
+        channels: 1 for grey images, 3 for colour.
+        height: Height and width, in pixels.
+    """
+
+    classes: int
+    channels: int
+    height: int
+
+
 class ForgetRetainBatch(TypedDict):
     """What one round consumes: a batch, or a list of micro-batches, for each side.
 

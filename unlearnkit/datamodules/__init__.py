@@ -1,6 +1,9 @@
 """Data modules: what is forgotten, what is kept, and in which order training sees it."""
 
 from unlearnkit.datamodules.base import EpochLength, ForgetRetainDataModule, TrainOn
+from unlearnkit.datamodules.image_files import ImageSet, load_images
+from unlearnkit.datamodules.image_selection import ForgetSet
+from unlearnkit.datamodules.images import Images
 from unlearnkit.datamodules.loader import RoundLoader
 from unlearnkit.datamodules.sampler import RoundSampler
 from unlearnkit.datamodules.tofu import TOFU
@@ -13,9 +16,13 @@ __all__ = [
     "Encoder",
     "EpochLength",
     "ForgetRetainDataModule",
+    "ForgetSet",
+    "ImageSet",
+    "Images",
     "RoundLoader",
     "RoundSampler",
     "TrainOn",
+    "load_images",
     "load_tofu",
     "load_tokenizer",
     "save_tokenizer",

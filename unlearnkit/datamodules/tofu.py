@@ -228,6 +228,11 @@ class TOFU(ForgetRetainDataModule):
         """The tokenizer, known after ``setup``."""
         return self._known()[1].tokenizer
 
+    @property
+    def traits(self) -> PreTrainedTokenizerBase:
+        """What a model from scratch is built for: the tokenizer, known after ``setup``."""
+        return self.tokenizer
+
     def save_tokenizer(self, folder: AnyPath) -> None:
         """Write the tokenizer as a ``from_pretrained`` folder."""
         save_tokenizer(self.tokenizer, folder)

@@ -2,6 +2,7 @@
 
 from unlearnkit.models.causal_lm import CausalLM
 from unlearnkit.models.criterion import WithCriterion
+from unlearnkit.models.image_classifier import ImageClassifier
 from unlearnkit.models.lora import LoRA
 
-__all__ = ["CausalLM", "LoRA", "WithCriterion"]
+__all__ = ["CausalLM", "ImageClassifier", "LoRA", "WithCriterion"]

@@ -30,13 +30,14 @@ class EvaluatedModule(LightningModule):
     model: nn.Module
 
     def setup(self, stage: str) -> None:
-        """Build the network where it waits for the vocabulary; have a damaged checkpoint refused."""
+        """Build the network where it waits for what the data are like; have a damaged checkpoint refused."""
         refuse_damaged(self.trainer)
         write_atomically(self.trainer)
         datamodule: Any = getattr(self.trainer, "datamodule", None)
         materialize = getattr(self.model, "materialize", None)
-        if materialize is not None and getattr(datamodule, "tokenizer", None) is not None:
-            materialize(datamodule.tokenizer)
+        traits = getattr(datamodule, "traits", None)
+        if materialize is not None and traits is not None:
+            materialize(traits)
 
     def configure_model(self) -> None:
         """Shard the model where the trainer's strategy is FSDP2; called once for each entry point of the trainer."""
