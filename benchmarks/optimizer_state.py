@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import functools
 import importlib.metadata
-import json
 import os
 import random
 import statistics
@@ -31,7 +30,7 @@ from torch.optim import AdamW
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # as a script, it knows its own folder only
 
-from benchmarks.step_cost import KEEP, build, processor
+from benchmarks.step_cost import KEEP, build, processor, verdict
 from unlearnkit.artifacts import atomic_write_json
 from unlearnkit.optim import DualOptim, DualOptimPlus
 
@@ -49,7 +48,13 @@ OPTIMIZERS: dict[str, Callable[[list[nn.Parameter]], torch.optim.Optimizer]] = {
     "dual_optim_plus_slides": functools.partial(DualOptimPlus, lr=LR, preset="slides"),
     "dual_optim_plus_authors": functools.partial(DualOptimPlus, lr=LR, preset="authors"),
     "dual_optim_8bit": lambda p: DualOptim(p, adamw, adamw, state_bits=8),
+    "dual_optim_8bit_bitsandbytes": lambda p: DualOptim(
+        p, adamw, adamw, state_bits=8, state_library="bitsandbytes"
+    ),
     "dual_optim_plus_8bit": functools.partial(DualOptimPlus, lr=LR, state_bits=8),
+    "dual_optim_plus_8bit_bitsandbytes": functools.partial(
+        DualOptimPlus, lr=LR, state_bits=8, state_library="bitsandbytes"
+    ),
 }
 GOALS = {"dual_optim_plus": 3.0}
 
@@ -210,7 +215,7 @@ def report(small: bool, steps: int, device: str) -> dict[str, Any]:
         "command": "python benchmarks/optimizer_state.py",
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "hardware": {"processor": where, "threads": torch.get_num_threads()},
-        "versions": {name: importlib.metadata.version(name) for name in ("torch", "torchao")},
+        "versions": {name: importlib.metadata.version(name) for name in ("torch", "torchao", "bitsandbytes")},
         "parameters": parameters,
         "steps": steps,
         "ms_per_step": {name: 1e3 * statistics.median(times) for name, times in spent.items()},
@@ -223,13 +228,31 @@ def report(small: bool, steps: int, device: str) -> dict[str, Any]:
 
 
 def table(results: dict[str, Any]) -> str:
-    """Return the results as text."""
-    lines = [f"{'optimizer':<26}{'ms/step':>10}{'x fused AdamW':>15}{'bytes/param':>13}"]
-    for name, milliseconds in results["ms_per_step"].items():
-        ratio = results["ratio_to_fused_adamw"][name]["median"]
-        size = results["bytes_per_parameter"][name]
-        lines.append(f"{name:<26}{milliseconds:>10.1f}{ratio:>15.2f}{size:>13.2f}")
-    lines.append(json.dumps(results["steadiness"], indent=1))
+    """Return bytes and times as markdown, with the goal beside what was found."""
+    lines = [
+        "| optimizer | bytes / parameter | time / fused AdamW (quartiles) | goal |",
+        "|:---|---:|---:|:---|",
+    ]
+    for name, ratio in results["ratio_to_fused_adamw"].items():
+        spread = f"{ratio['median']:.2f} ({ratio['quartile_1']:.2f} to {ratio['quartile_3']:.2f})"
+        goal = verdict(ratio["median"], results["goals"].get(name, {}).get("at_most"))
+        lines.append(f"| `{name}` | {results['bytes_per_parameter'][name]:.2f} | {spread} | {goal} |")
+    return "\n".join(lines)
+
+
+def steadiness_table(results: dict[str, Any]) -> str:
+    """Return what the defaults rest on as markdown."""
+    lines = [
+        "| rule | noise | error, agreeing / unrelated / opposed | overshoot | longest step, 3 to 1 | 10 to 1 | v < 0 |",
+        "|:---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for name, found in results["steadiness"].items():
+        error = " / ".join(f"{found['error_20_rounds'][c]:.2f}" for c in ("agreeing", "unrelated", "opposed"))
+        lines.append(
+            f"| {name} | {found['noise'] / results['adam_noise']:.2f} | {error} | {found['overshoot_agreeing']:.2f} | "
+            f"{found['longest_3_to_1']['quantile_95']:.1f} | {found['longest_10_to_1']['quantile_95']:.1f} | "
+            f"{100 * found['longest_10_to_1']['negative']:.0f} % |"
+        )
     return "\n".join(lines)
 
 
@@ -246,7 +269,7 @@ def main() -> None:
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | KEEP)
     torch.set_num_threads(1)
     results = report(arguments.small, arguments.steps, arguments.device)
-    print(table(results))
+    print(table(results), steadiness_table(results), sep="\n\n")
     if arguments.out is not None:
         atomic_write_json(arguments.out, results)
 

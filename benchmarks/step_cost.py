@@ -281,6 +281,17 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def verdict(found: float, at_most: float | None) -> str:
+    """Return a goal and whether a ratio meets it, both with the two digits that tables have; nothing without a goal.
+
+    >>> verdict(1.034, 1.03), verdict(1.036, 1.03), verdict(1.0, None)
+    ('at most 1.03: met', 'at most 1.03: missed', '')
+    """
+    if at_most is None:
+        return ""
+    return f"at most {at_most:.2f}: {'met' if round(found, 2) <= at_most else 'missed'}"
+
+
 def report(small: bool, turns: int, allocator: str) -> dict[str, Any]:
     """Measure everything and return it with what it was measured on."""
     model, _ = build(small)

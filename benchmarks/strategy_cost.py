@@ -24,7 +24,17 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # as a script, it knows its own folder only
 
-from benchmarks.step_cost import KEEP, Bench, Round, mean_loss, processor, ratio, resident_peak, two_passes
+from benchmarks.step_cost import (
+    KEEP,
+    Bench,
+    Round,
+    mean_loss,
+    processor,
+    ratio,
+    resident_peak,
+    two_passes,
+    verdict,
+)
 from unlearnkit.artifacts import atomic_write_json
 from unlearnkit.host import PlainHost
 from unlearnkit.objectives import NLL, AscentNLL
@@ -189,8 +199,9 @@ def table(results: dict[str, Any]) -> str:
     """Return the rows as markdown: our strategies, with TorchJD's version beside them."""
     rows = results["rows"]
     lines = [
-        "| strategy | kind | time / two plain passes (quartiles) | more memory, gradients | TorchJD: time, gradients |",
-        "|:---|:---|---:|---:|---:|",
+        "| strategy | kind | time / two plain passes (quartiles) | goal | more memory, gradients | TorchJD: time, "
+        "gradients |",
+        "|:---|:---|---:|:---|---:|---:|",
     ]
     for name, row in rows.items():
         if name.startswith("torchjd "):
@@ -198,9 +209,9 @@ def table(results: dict[str, Any]) -> str:
         theirs = rows.get(f"torchjd {name}")
         beside = f"{theirs['median']:.2f}, {theirs['gradient_copies']:.1f}" if theirs else ""
         spread = f"{row['median']:.2f} ({row['quartile_1']:.2f} to {row['quartile_3']:.2f})"
-        lines.append(
-            f"| {name} | {row.get('kind', 'other')} | {spread} | {row['gradient_copies']:.1f} | {beside} |"
-        )
+        goal = verdict(row["median"], results["goals"].get(row.get("kind")))
+        kind_ = row.get("kind", "other")
+        lines.append(f"| {name} | {kind_} | {spread} | {goal} | {row['gradient_copies']:.1f} | {beside} |")
     return "\n".join(lines)
 
 

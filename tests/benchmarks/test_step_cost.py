@@ -47,3 +47,10 @@ def test_ratios_are_taken_round_by_round():
 
 def test_the_model_has_the_size_that_is_reported():
     assert sum(p.numel() for p in step_cost.build(small=False)[0].parameters()) == 13_674_560
+
+
+def test_a_goal_is_held_against_the_digits_that_are_printed():
+    assert step_cost.verdict(3.28, 3.0) == "at most 3.00: missed"
+    assert step_cost.verdict(2.21, 3.0) == "at most 3.00: met"
+    assert step_cost.verdict(1.034, 1.03) == "at most 1.03: met"
+    assert step_cost.verdict(9.0, None) == ""
