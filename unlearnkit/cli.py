@@ -66,8 +66,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = [argument for argument in given if argument != "--debug"]
     debug = len(arguments) < len(given) or os.environ.get("UNLEARNKIT_DEBUG", "0") not in ("", "0")
     command = arguments[0] if arguments else "--help"
-    # torchao, where it is installed, has torch log two lines about enums whenever transformers is imported.
-    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
+    # torchao, where it is installed, has torch log two lines about enums whenever transformers is imported, and
+    # bitsandbytes one about a kernel of 4 bits whenever peft is.
+    for name in ("torch.utils._pytree", "bitsandbytes.backends.cpu.ops"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         return _dispatch(command, arguments[1:])
     except SystemExit as end:

@@ -36,7 +36,7 @@ BY_SIDE: dict[str, Any] = {
     "dual-8bit": lambda p: DualOptim(
         p, partial(torch.optim.AdamW, lr=0.01), partial(torch.optim.AdamW, lr=0.01), state_bits=8
     ),
-    "plus-8bit": partial(DualOptimPlus, lr=0.01, preset="slides", state_bits=8),
+    "plus-8bit": partial(DualOptimPlus, lr=0.01, preset="slides", state_bits=8, state_library="bitsandbytes"),
 }
 KINDS = ("ngdiff-npo-gen", "alternating", *BY_SIDE)
 

@@ -25,7 +25,7 @@ def numbers(signed: bool) -> torch.Tensor:
     values = torch.randn(64 * BLOCK, generator=torch.Generator().manual_seed(0)).pow(3)
     values[:BLOCK] = 0
     values[BLOCK : 2 * BLOCK] = 0
-    values[BLOCK + 7] = 1e-20
+    values[BLOCK + 7] = 1e-8
     return values if signed else values.abs()
 
 
