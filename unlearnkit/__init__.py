@@ -12,11 +12,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from unlearnkit.callbacks import GeN
     from unlearnkit.datamodules import TOFU, ForgetSet, Images
-    from unlearnkit.evaluators import TOFUEvaluator
+    from unlearnkit.evaluators import ClassificationEvaluator, TOFUEvaluator
     from unlearnkit.host import PlainHost
     from unlearnkit.models import CausalLM, ImageClassifier, LoRA
     from unlearnkit.modules import FinetuningModule, UnlearningModule
-    from unlearnkit.objectives import NLL, NPO, AscentNLL, KLToReference
+    from unlearnkit.objectives import (
+        NLL,
+        NPO,
+        AdaptiveAscent,
+        AscentKL,
+        AscentNLL,
+        KLToReference,
+        NLLAndKL,
+        RandomLabels,
+    )
     from unlearnkit.optim import DualOptim, DualOptimPlus
     from unlearnkit.strategies import (
         DWA,
@@ -46,11 +55,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AdaptiveAscent": "unlearnkit.objectives",
     "AlignedMTL": "unlearnkit.strategies",
     "Alternate": "unlearnkit.strategies",
+    "AscentKL": "unlearnkit.objectives",
     "AscentNLL": "unlearnkit.objectives",
     "CAGrad": "unlearnkit.strategies",
     "CausalLM": "unlearnkit.models",
+    "ClassificationEvaluator": "unlearnkit.evaluators",
     "ConFIG": "unlearnkit.strategies",
     "DWA": "unlearnkit.strategies",
     "DualOptim": "unlearnkit.optim",
@@ -73,11 +85,13 @@ _HOMES = {
     "MGDA": "unlearnkit.strategies",
     "NGDiff": "unlearnkit.strategies",
     "NLL": "unlearnkit.objectives",
+    "NLLAndKL": "unlearnkit.objectives",
     "NPO": "unlearnkit.objectives",
     "NashMTL": "unlearnkit.strategies",
     "PCGrad": "unlearnkit.strategies",
     "PlainHost": "unlearnkit.host",
     "RLW": "unlearnkit.strategies",
+    "RandomLabels": "unlearnkit.objectives",
     "RetainOnly": "unlearnkit.strategies",
     "TOFU": "unlearnkit.datamodules",
     "TOFUEvaluator": "unlearnkit.evaluators",
@@ -95,11 +109,14 @@ __all__ = [
     "NPO",
     "RLW",
     "TOFU",
+    "AdaptiveAscent",
     "AlignedMTL",
     "Alternate",
+    "AscentKL",
     "AscentNLL",
     "CAGrad",
     "CausalLM",
+    "ClassificationEvaluator",
     "ConFIG",
     "DualOptim",
     "DualOptimPlus",
@@ -118,9 +135,11 @@ __all__ = [
     "LoRA",
     "LossNorm",
     "NGDiff",
+    "NLLAndKL",
     "NashMTL",
     "PCGrad",
     "PlainHost",
+    "RandomLabels",
     "RetainOnly",
     "TOFUEvaluator",
     "UPGrad",

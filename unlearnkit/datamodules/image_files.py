@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unlearnkit.errors import ConfigurationError, DataError, DataNotFoundError, MissingDependencyError
+from unlearnkit.errors import ConfigurationError, DataError, DataNotFoundError
 
 Part = Literal["train", "test"]
 
@@ -83,10 +83,8 @@ def load_images(source: str, part: Part = "train", size: int | None = None) -> I
 
 
 def _digits(part: Part) -> ImageSet:
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise MissingDependencyError.extra("scikit-learn", "notebook") from error
+    from sklearn.datasets import load_digits
+
     bunch = load_digits()
     order = torch.randperm(len(bunch.target), generator=torch.Generator().manual_seed(0))
     rows = order[:DIGITS_TRAIN] if part == "train" else order[DIGITS_TRAIN:]

@@ -88,14 +88,14 @@ class AnsweringModel(Protocol):
 
 
 def describe_model(model: Any) -> dict[str, Any]:
-    """Return the model's name, class, number of parameters, their type and the context in tokens."""
+    """Return the model's name, class, number of parameters, their type and (language models) the context in tokens."""
     parameters = list(model.parameters())
     return {
         "name": getattr(model, "name", None) or "from scratch",
         "network": type(getattr(model, "network", model)).__name__,
         "parameters": sum(parameter.numel() for parameter in parameters),
         "dtype": str(parameters[0].dtype).removeprefix("torch."),
-        "context_length": model.context_length,
+        "context_length": getattr(model, "context_length", None),
     }
 
 
@@ -181,7 +181,7 @@ def require_comparable(evaluation: Evaluation, reference: Evaluation, sets: Iter
     pairs |= {key: (mine.get(key), other.get(key)) for key in ("format", "split_hash", "tokenizer_hash")}
     for name in sets:
         for key in ("n", "n_truth_ratio"):
-            pairs[f"{key}[{name!r}]"] = (mine[key].get(name), other[key].get(name))
+            pairs[f"{key}[{name!r}]"] = (mine.get(key, {}).get(name), other.get(key, {}).get(name))
     for key, (wanted, found) in pairs.items():
         if wanted != found:
             raise MismatchError(

@@ -13,7 +13,7 @@ from torch.utils.data import TensorDataset
 
 from unlearnkit.datamodules import TOFU
 from unlearnkit.datamodules.base import TrainOn
-from unlearnkit.errors import ConfigurationError, MissingDependencyError
+from unlearnkit.errors import ConfigurationError
 from unlearnkit.evaluators import TOFUEvaluator
 from unlearnkit.models import CausalLM
 from unlearnkit.modules import FinetuningModule
@@ -55,7 +55,6 @@ def digits(forget: float | int = 0.1, noise: float = 0.1, seed: int = 0) -> Digi
 
     Raises:
         ConfigurationError: A number is out of its range.
-        MissingDependencyError: scikit-learn is not installed.
 
     >>> data = digits(forget=3, noise=0.0)
     >>> len(data.test), set(data.forget.tensors[1].tolist())
@@ -70,10 +69,8 @@ def digits(forget: float | int = 0.1, noise: float = 0.1, seed: int = 0) -> Digi
         raise ConfigurationError(
             f"`noise` must lie in [0, 1), a fraction of the labels. Found {noise}. Use 0.1."
         )
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise MissingDependencyError.extra("scikit-learn", "notebook") from error
+    from sklearn.datasets import load_digits
+
     bunch = load_digits()
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(bunch.target), generator=generator)

@@ -1,0 +1,146 @@
+"""ClassificationEvaluator: its numbers from a naive pass, its edge cases, its JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from unlearnkit.datamodules import ForgetSet, Images
+from unlearnkit.errors import ConfigurationError, DataError, MismatchError
+from unlearnkit.evaluators import ClassificationEvaluator, read, write
+from unlearnkit.evaluators.classification import BETTER, DEFINITIONS
+from unlearnkit.models import ImageClassifier
+
+
+@pytest.fixture(scope="module")
+def data():
+    data = Images("digits", forget=ForgetSet(fraction=0.2), label_noise=0.1, per_class=30)
+    data.setup()
+    return data
+
+
+@pytest.fixture(scope="module")
+def model(data):
+    model = ImageClassifier(seed=1)
+    model.materialize(data.traits)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    batch = data.collate([*data.split.forget, *data.split.retain])
+    for _ in range(30):
+        optimizer.zero_grad()
+        model.losses(batch).mean().backward()
+        optimizer.step()
+    return model
+
+
+@pytest.fixture(scope="module")
+def evaluation(model, data):
+    return ClassificationEvaluator(batch_size=50).evaluate(model, data)
+
+
+def naive(model, data, name):
+    batch = data.collate(list(data.evaluation_samples(name)))
+    with torch.no_grad():
+        return model.eval()(batch).softmax(-1), batch["targets"]
+
+
+@pytest.mark.parametrize("name", ["forget", "retain", "test"])
+def test_accuracies_and_losses(model, data, evaluation, name):
+    probabilities, labels = naive(model, data, name)
+    summary = evaluation["summary"]
+    assert summary[f"{name}_accuracy"] == pytest.approx(
+        (probabilities.argmax(-1) == labels).double().mean().item()
+    )
+    own = probabilities[torch.arange(len(labels)), labels]
+    assert summary[f"{name}_loss"] == pytest.approx(-own.log().mean().item(), rel=1e-4)
+    confusion = torch.tensor(evaluation["confusion"][name])
+    assert confusion.sum() == len(labels)
+    assert confusion.diagonal().sum().item() / len(labels) == pytest.approx(summary[f"{name}_accuracy"])
+    assert confusion.sum(1).tolist() == torch.bincount(labels, minlength=10).tolist()
+
+
+def test_every_number_says_what_it_is(evaluation):
+    numbers = evaluation["summary"]
+    assert set(numbers) <= set(BETTER)
+    assert {name for name in numbers if not name.endswith("_loss")} <= set(DEFINITIONS)
+    assert evaluation["higher_is_better"]["forget_accuracy"] == "near reference"
+    assert evaluation["comparability"]["n"] == {"forget": 60, "retain": 240, "test": 597}
+    assert 0 <= numbers["mia_entropy_member_rate"] <= 1 and 0 <= numbers["mia_confidence_nonmember_rate"] <= 1
+    assert numbers["gap"] is None
+
+
+def test_the_model_keeps_its_mode_and_its_statistics(data):
+    model = ImageClassifier(network="resnet18")
+    model.materialize(data.traits)
+    model.train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    ClassificationEvaluator(rows=8, attacks=False).evaluate(model, data)
+    assert model.training and model.network.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_with_a_reference(model, data, evaluation):
+    other = ImageClassifier(seed=2)
+    other.materialize(data.traits)
+    reference = ClassificationEvaluator().evaluate(other, data)
+    found = ClassificationEvaluator().with_reference(evaluation, reference)["summary"]
+    four = ("forget_accuracy", "retain_accuracy", "test_accuracy", "mia_entropy_member_rate")
+    expected = sum(abs(evaluation["summary"][n] - reference["summary"][n]) for n in four) / 4
+    assert found["gap"] == pytest.approx(expected)
+    assert 0 < found["js_divergence"] < math.log(2)
+    same = ClassificationEvaluator().with_reference(evaluation, evaluation)["summary"]
+    assert same["gap"] == 0 and same["js_divergence"] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_reference_of_another_split_is_refused(model, evaluation):
+    data = Images("digits", forget=ForgetSet(fraction=0.2, seed=1), label_noise=0.1, per_class=30)
+    data.setup()
+    other = ClassificationEvaluator().evaluate(model, data)
+    with pytest.raises(MismatchError, match="same split_hash"):
+        ClassificationEvaluator().with_reference(evaluation, other)
+
+
+def test_a_forgotten_class_leaves_the_test_accuracy(model):
+    data = Images("digits", forget=ForgetSet(classes=[3]), per_class=30)
+    data.setup()
+    summary = ClassificationEvaluator(attacks=False).evaluate(model, data)["summary"]
+    probabilities, labels = naive(model, data, "test")
+    right = probabilities.argmax(-1) == labels
+    assert summary["test_accuracy"] == pytest.approx(right[labels != 3].double().mean().item())
+    assert summary["forget_class_test_accuracy"] == pytest.approx(right[labels == 3].double().mean().item())
+
+
+def test_a_diverged_model_is_a_failure_and_no_crash(model, data, tmp_path):
+    broken = ImageClassifier()
+    broken.materialize(data.traits)
+    nn.init.constant_(next(broken.parameters()), math.nan)
+    evaluation = ClassificationEvaluator().evaluate(broken, data)
+    summary = evaluation["summary"]
+    assert summary["forget_accuracy"] == summary["retain_accuracy"] == 0.0
+    assert summary["mia_entropy_member_rate"] is None and summary["retain_loss"] is None
+    write(evaluation, tmp_path / "evaluation.json")
+    assert read(tmp_path / "evaluation.json")["summary"] == summary
+    compared = ClassificationEvaluator().with_reference(evaluation, evaluation)["summary"]
+    assert compared["gap"] is None and compared["js_divergence"] is None
+
+
+def test_rows_and_json(model, data):
+    found = ClassificationEvaluator(rows=10, attacks=False).evaluate(model, data)
+    assert found["comparability"]["n"] == {"forget": 10, "retain": 10, "test": 10}
+    assert found["per_sample"]["forget"]["index"] == list(data.split.forget[:10])
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_refused(model, data):
+    with pytest.raises(ConfigurationError, match="`batch_size` must be at least 1"):
+        ClassificationEvaluator(batch_size=0)
+
+    class Empty:
+        def evaluation_samples(self, name):
+            return []
+
+    with pytest.raises(DataError, match="`forget` must hold at least one image"):
+        ClassificationEvaluator().evaluate(model, Empty())

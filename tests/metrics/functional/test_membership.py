@@ -1,0 +1,108 @@
+"""Both attacks on constructed scores with known answers, and against scikit-learn's parts put together by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.distance import jensenshannon
+from scipy.stats import entropy as scipy_entropy
+
+from unlearnkit.errors import DataError
+from unlearnkit.metrics.functional.membership import (
+    confidence_nonmember_rate,
+    entropy,
+    entropy_member_rate,
+    js_divergence,
+    true_class_probability,
+)
+
+
+def rows(n=50, classes=7, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(n, classes, generator=generator, dtype=torch.float64).mul(3).softmax(-1)
+
+
+def test_entropy_is_scipys():
+    given = rows()
+    torch.testing.assert_close(entropy(given), torch.tensor(scipy_entropy(given.numpy(), axis=1)))
+    assert entropy(torch.tensor([[0.0, 1.0]])).item() == 0.0
+    assert entropy(torch.full((1, 10), 0.1)).item() == pytest.approx(math.log(10))
+
+
+def test_true_class_probability():
+    given, labels = rows(), torch.arange(50) % 7
+    assert true_class_probability(given, labels).tolist() == [given[i, i % 7].item() for i in range(50)]
+
+
+def test_js_divergence_is_scipys_distance_squared():
+    first, second = rows(seed=1), rows(seed=2)
+    expected = jensenshannon(first.numpy(), second.numpy(), axis=1) ** 2
+    torch.testing.assert_close(js_divergence(first, second), torch.tensor(expected))
+    assert js_divergence(first, first).abs().max() < 1e-12
+    torch.testing.assert_close(js_divergence(first, second), js_divergence(second, first))
+    sure = torch.eye(2)
+    assert js_divergence(sure, sure.flip(0)).tolist() == pytest.approx([math.log(2)] * 2)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_separated_scores_have_a_known_rate(share):
+    """Members are sure, others are not: the forget set's rate is the share of it that is sure."""
+    low, high = torch.linspace(0.0, 0.1, 100), torch.linspace(1.0, 2.0, 100)
+    members = int(share * 20)
+    forget = torch.cat([low[:members], high[: 20 - members]])
+    assert entropy_member_rate(retain=low, test=high, forget=forget) == share
+    assert confidence_nonmember_rate(retain=1 - low, test=1 - high, forget=1 - forget) == pytest.approx(
+        1 - share
+    )
+
+
+def test_the_two_rates_point_in_opposite_directions():
+    sure, unsure = torch.linspace(0.9, 1.0, 100), torch.linspace(0.0, 0.3, 100)
+    forget = torch.cat([sure[:30], unsure[:10]])
+    members = entropy_member_rate(retain=1 - sure, test=1 - unsure, forget=1 - forget)
+    others = confidence_nonmember_rate(retain=sure, test=unsure, forget=forget)
+    assert members == pytest.approx(0.75) and others == pytest.approx(0.25)
+
+
+def test_unbalanced_sets_are_weighted():
+    """Nine times as many members: without weights all would be called members."""
+    generator = np.random.default_rng(0)
+    retain = torch.tensor(generator.normal(0.0, 1.0, 9000))
+    test = torch.tensor(generator.normal(0.5, 1.0, 1000))
+    rate = entropy_member_rate(
+        retain=retain, test=test, forget=torch.tensor(generator.normal(0.25, 1.0, 4000))
+    )
+    assert rate == pytest.approx(0.5, abs=0.04)
+
+
+def test_the_svc_is_salun_s():
+    from sklearn.svm import SVC
+
+    generator = np.random.default_rng(1)
+    retain, test, forget = (
+        torch.tensor(generator.beta(a, b, n)) for a, b, n in ((5, 1, 90), (3, 2, 60), (4, 1, 50))
+    )
+    features = np.concatenate([retain[:60].numpy(), test.numpy()])[:, None]
+    machine = SVC(C=3, gamma="auto", kernel="rbf").fit(features, np.r_[np.ones(60), np.zeros(60)])
+    expected = 1 - machine.predict(forget.numpy()[:, None]).mean()
+    assert confidence_nonmember_rate(retain=retain, test=test, forget=forget) == pytest.approx(expected)
+    fewer = confidence_nonmember_rate(retain=retain, test=test, forget=forget, rows=20)
+    assert fewer == confidence_nonmember_rate(retain=retain[:20], test=test[:20], forget=forget)
+
+
+@pytest.mark.parametrize("attack", [entropy_member_rate, confidence_nonmember_rate])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("name", ["retain", "test", "forget"])
+def test_a_diverged_model_has_no_rate(attack, value, name):
+    scores = {"retain": torch.rand(9), "test": torch.rand(9), "forget": torch.rand(9)}
+    scores[name][3] = value
+    assert math.isnan(attack(**scores))
+
+
+@pytest.mark.parametrize("attack", [entropy_member_rate, confidence_nonmember_rate])
+def test_an_empty_set_is_refused(attack):
+    with pytest.raises(DataError, match="`test` must hold at least one score. Found none"):
+        attack(retain=torch.rand(9), test=torch.rand(0), forget=torch.rand(9))

@@ -1,0 +1,214 @@
+"""ClassificationEvaluator: FA, RA, TA and both membership attacks from one pass over each set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unlearnkit.artifacts import plain
+from unlearnkit.errors import ConfigurationError, DataError
+from unlearnkit.evaluators.base import (
+    FORMAT,
+    Evaluation,
+    Evaluator,
+    describe_model,
+    describe_run,
+    require_comparable,
+    versions,
+)
+from unlearnkit.evaluators.ranks import gather, place
+from unlearnkit.host import eval_mode
+from unlearnkit.metrics.functional.gap import NUMBERS
+from unlearnkit.metrics.functional.membership import (
+    confidence_nonmember_rate,
+    entropy,
+    entropy_member_rate,
+    js_divergence,
+    true_class_probability,
+)
+
+SETS = ("forget", "retain", "test")
+
+MOST_NUMBERS = 1_000_000
+"""Probabilities of the forget set that an evaluation keeps at most, for the divergence from another model."""
+
+DEFINITIONS = {
+    "forget_accuracy": "FA: fraction of the forget images classified as their training label, without augmentation",
+    "retain_accuracy": "RA: the same of the retain images",
+    "test_accuracy": "TA: the same of the test images of the classes that are retained",
+    "forget_class_test_accuracy": "the same of the test images of classes of which no image is retained",
+    "mia_entropy_member_rate": (
+        "MIA of paper 002: fraction of forget images that logistic regression on the entropy of the prediction, "
+        "trained on all retain (members) against all test images, calls members; near the retrained model's is good"
+    ),
+    "mia_confidence_nonmember_rate": (
+        "MIA of SalUn: fraction of forget images that an SVC on the probability of the true class, trained on "
+        "retain against test images, calls non-members; near the retrained model's is good"
+    ),
+    "js_divergence": "mean Jensen-Shannon divergence from the retrained model's predictions of the forget images, nats",
+    "gap": "mean over FA, RA, TA and MIA (entropy) of the distance from the retrained model of the same seed",
+}
+
+BETTER: dict[str, bool | str] = {
+    "forget_accuracy": "near reference",
+    "retain_accuracy": True,
+    "test_accuracy": True,
+    "forget_class_test_accuracy": "near reference",
+    "mia_entropy_member_rate": "near reference",
+    "mia_confidence_nonmember_rate": "near reference",
+    "forget_loss": "near reference",
+    "retain_loss": False,
+    "test_loss": False,
+    "js_divergence": False,
+    "gap": False,
+}
+
+
+class ClassificationEvaluator(Evaluator):
+    """Evaluate a classifier on forget, retain and test images.
+
+    Args:
+        batch_size: Images in a batch.
+        rows: Images of each set to evaluate, its first ones; None evaluates all.
+        attacks: Whether the membership attacks are made.
+        attack_rows: Images of either kind that the SVC is trained on at most; None takes all, as SalUn does.
+
+    Raises:
+        ConfigurationError: A number is below 1.
+    """
+
+    def __init__(
+        self,
+        batch_size: int = 512,
+        rows: int | None = None,
+        attacks: bool = True,
+        attack_rows: int | None = 2000,
+    ) -> None:
+        for name, value in (("batch_size", batch_size), ("rows", rows), ("attack_rows", attack_rows)):
+            if value is not None and value < 1:
+                raise ConfigurationError(f"`{name}` must be at least 1. Found {value}. Leave it unset.")
+        self.batch_size = batch_size
+        self.rows = rows
+        self.attacks = attacks
+        self.attack_rows = attack_rows
+
+    def evaluate(self, model: Any, datamodule: Any, reference: Evaluation | None = None) -> Evaluation:
+        """Return the evaluation as one JSON-able dictionary, the same on every rank.
+
+        Args:
+            model: Classifies batches; it may be in any mode and is left in it.
+            datamodule: An ``Images`` after ``setup``: ``evaluation_samples``, ``collate``, ``split``, ``classes``.
+            reference: Evaluation of the retrained model, for gap and divergence.
+
+        Raises:
+            DataError: A set has no images.
+            MismatchError: The reference belongs to another split, or to other forget images.
+        """
+        found = {name: self._predict(model, datamodule, name) for name in SETS}
+        held_out = _not_retained(found["retain"][1], found["test"][1])
+        summary = self._summary(found, held_out)
+        probabilities, labels, index = found["forget"]
+        kept = probabilities.numel() <= MOST_NUMBERS
+        evaluation: Evaluation = {
+            "benchmark": "classification",
+            "definitions": DEFINITIONS,
+            "comparability": {
+                "format": FORMAT,
+                "split_hash": datamodule.split.hash,
+                "rows": "all" if self.rows is None else f"the first {self.rows} of each set",
+                "n": {name: len(rows[1]) for name, rows in found.items()},
+                "attack_rows": self.attack_rows,
+            },
+            "model": describe_model(model),
+            "run": describe_run(datamodule, place(model)[1]),
+            "versions": versions(),
+            "summary": summary,
+            "classes": list(datamodule.classes),
+            "confusion": {name: _confusion(rows[0], rows[1]) for name, rows in found.items()},
+            "per_sample": {
+                "forget": {
+                    "index": index.tolist(),
+                    "label": labels.tolist(),
+                    "probabilities": probabilities.tolist() if kept else None,
+                }
+            },
+        }
+        return self.with_reference(evaluation, reference)
+
+    @torch.no_grad()
+    def _predict(self, model: Any, datamodule: Any, name: str) -> tuple[Tensor, Tensor, Tensor]:
+        """Return probabilities [n, classes], labels [n] and rows [n] of one set, on the CPU in its order."""
+        samples = datamodule.evaluation_samples(name)[: self.rows]
+        if not len(samples):
+            raise DataError(f"`{name}` must hold at least one image. Found none. Evaluate a set with images.")
+        rank, world = place(model)
+        device = next(model.parameters()).device
+        own: list[tuple[Tensor, int, int]] = []
+        with eval_mode(model):
+            for low in range(0, len(samples[rank::world]), self.batch_size):
+                batch = datamodule.collate(samples[rank::world][low : low + self.batch_size])
+                moved = {key: value.to(device) for key, value in batch.items()}
+                logits = model(moved).float().softmax(-1).cpu()
+                own += zip(logits, batch["targets"].tolist(), batch["index"].tolist(), strict=True)
+        rows = gather(own, world)
+        numbers = [torch.tensor([row[place] for row in rows]) for place in (1, 2)]
+        return torch.stack([row[0] for row in rows]), numbers[0], numbers[1]
+
+    def _summary(self, found: dict[str, tuple[Tensor, Tensor, Tensor]], held_out: Tensor) -> dict[str, Any]:
+        """Return the flat numbers."""
+        summary: dict[str, Any] = {}
+        for name, (probabilities, labels, _) in found.items():
+            right = (probabilities.argmax(-1) == labels).double()
+            # A model that diverged has no answer, and is not right by chance.
+            right = torch.where(probabilities.isfinite().all(-1), right, 0.0)
+            if name == "test":
+                if held_out.any():
+                    summary["forget_class_test_accuracy"] = right[held_out].mean().item()
+                right = right[~held_out]
+            summary[f"{name}_accuracy"] = right.mean().item()
+            own = true_class_probability(probabilities, labels)
+            summary[f"{name}_loss"] = own.clamp_min(1e-45).log().neg().mean().item()
+        if self.attacks:
+            uncertain = {name: entropy(probabilities) for name, (probabilities, _, _) in found.items()}
+            sure = {name: true_class_probability(rows[0], rows[1]) for name, rows in found.items()}
+            summary["mia_entropy_member_rate"] = entropy_member_rate(**uncertain)
+            summary["mia_confidence_nonmember_rate"] = confidence_nonmember_rate(
+                **sure, rows=self.attack_rows
+            )
+        return summary
+
+    def with_reference(self, evaluation: Evaluation, reference: Evaluation | None) -> Evaluation:
+        """Return the evaluation with gap and divergence, None where they cannot be had; nothing is run again."""
+        summary = dict(evaluation["summary"]) | {"gap": None, "js_divergence": None}
+        if reference is not None:
+            require_comparable(evaluation, reference, sets=("forget",))
+            theirs = reference["summary"]
+            if all(summary.get(name) is not None and theirs.get(name) is not None for name in NUMBERS):
+                summary["gap"] = sum(abs(summary[name] - theirs[name]) for name in NUMBERS) / len(NUMBERS)
+            pair = [found["per_sample"]["forget"]["probabilities"] for found in (evaluation, reference)]
+            if all(found is not None for found in pair):
+                first, second = (_tensor(found) for found in pair)
+                summary["js_divergence"] = js_divergence(first, second).mean().item()
+        better = {name: BETTER.get(name) for name in summary}
+        result: Evaluation = plain(evaluation | {"summary": summary, "higher_is_better": better})
+        return result
+
+
+def _tensor(rows: list[list[float | None]]) -> Tensor:
+    return torch.tensor([[float("nan") if value is None else value for value in row] for row in rows])
+
+
+def _not_retained(retained: Tensor, test: Tensor) -> Tensor:
+    """Mark the test images of classes of which no image is retained, [n] bool; none where that is all of them."""
+    marked = ~torch.isin(test, retained)
+    return marked if not marked.all() else torch.zeros_like(marked)
+
+
+def _confusion(probabilities: Tensor, labels: Tensor) -> list[list[int]]:
+    """Return counts, row by true class, column by predicted class."""
+    classes = probabilities.shape[1]
+    cells = labels * classes + probabilities.nan_to_num(-1.0).argmax(-1)
+    counts: list[list[int]] = torch.bincount(cells, minlength=classes**2).view(classes, classes).tolist()
+    return counts
