@@ -25,6 +25,25 @@ def kind_of(name: str) -> tuple[str, ...]:
     )
 
 
+TINY_DATA = {
+    "tofu": [
+        "--data.authors=10",
+        "--data.questions=2",
+        "--data.vocab_size=300",
+        "--model.model.hidden_size=16",
+        "--model.model.layers=1",
+        "--model.model.heads=2",
+    ],
+    "digits": ["--data.per_class=20", "--data.forget_batch_size=4", "--data.retain_batch_size=4"],
+}
+"""Options that make a benchmark's data and model tiny."""
+
+
+def tiny_data(name: str) -> list[str]:
+    """Return the options for a packaged file, e.g. ``tofu/ngdiff.yaml``."""
+    return TINY_DATA[name.partition("/")[0]]
+
+
 METHODS = [f"{name}.yaml" for name in method_names()]
 """All packaged methods, e.g. ``tofu/ngdiff.yaml``."""
 

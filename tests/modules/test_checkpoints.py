@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.distributed.checkpoint import FileSystemWriter, save
 
 from tests.modules.tiny import flat, loader, quiet
-from tests.representatives import REPRESENTATIVES
+from tests.representatives import REPRESENTATIVES, tiny_data
 from unlearnkit.cli import main
 from unlearnkit.errors import ArtifactError
 from unlearnkit.modules import FinetuningModule, UnlearningModule
@@ -23,12 +23,6 @@ from unlearnkit.testing import ToyClassifier, toy_batch, toy_pair
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 SMALL = [
-    "--data.authors=10",
-    "--data.questions=2",
-    "--data.vocab_size=300",
-    "--model.model.hidden_size=16",
-    "--model.model.layers=1",
-    "--model.model.heads=2",
     "--trainer.accelerator=cpu",
     "--trainer.max_steps=2",
     "--trainer.enable_progress_bar=false",
@@ -87,11 +81,12 @@ def refusal(path: Path) -> str:
 def test_checkpoints_of_every_kind_of_packaged_method_hold_data_alone(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     evaluated = EVALUATED if name == "tofu/ngdiff_gen.yaml" else []
-    assert main(["fit", "--config", name, *SMALL, *evaluated]) == 0
+    assert main(["fit", "--config", name, *tiny_data(name), *SMALL, *evaluated]) == 0
     path = next(tmp_path.rglob("*.ckpt"))
     saved = torch.load(path, weights_only=True)
     assert saved["global_step"] == 2
-    assert set(saved) >= {"state_dict", "optimizer_states", "callbacks", "loops", "TOFU"}
+    assert set(saved) >= {"state_dict", "optimizer_states", "callbacks", "loops"}
+    assert {"TOFU", "Images"} & set(saved), "the split is kept"
     require_whole_checkpoint(path)
     if evaluated:
         path = next(value["path"] for key, value in saved["callbacks"].items() if "'every': 1" in key)
@@ -205,11 +200,11 @@ def test_a_whole_one_loads_twice_in_one_trainer(tmp_path):
 
 def test_the_command_line_refuses_it_in_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main(["fit", "--config=tofu/gd.yaml", *SMALL]) == 0
+    assert main(["fit", "--config=tofu/gd.yaml", *tiny_data("tofu/"), *SMALL]) == 0
     path = next(tmp_path.rglob("*.ckpt"))
     path.write_bytes(path.read_bytes()[:1000])
     capsys.readouterr()
-    assert main(["fit", "--config=tofu/gd.yaml", *SMALL, f"--ckpt_path={path}"]) == 2
+    assert main(["fit", "--config=tofu/gd.yaml", *tiny_data("tofu/"), *SMALL, f"--ckpt_path={path}"]) == 2
     assert (
         f"error: `ckpt_path` must be a whole checkpoint. Found '{path}', truncated after 1000"
         in capsys.readouterr().err

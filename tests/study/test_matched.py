@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from unlearnkit.errors import ConfigurationError
+from unlearnkit.plots.profiles import PROFILES
 from unlearnkit.study.grid import MISSING
-from unlearnkit.study.matched import TOLERANCE, crossing, matched, matched_table
+from unlearnkit.study.matched import crossing, matched, matched_table
 from unlearnkit.testing.results import made_up_results
 
 
@@ -17,7 +18,7 @@ def results(
     paths: dict[str, list[list[tuple[float, Any, Any]]]], reference: float | None = 0.5
 ) -> dict[str, Any]:
     """Build results from ``method -> seeds -> (round, forget_rouge, utility)``; ``reference`` is the level."""
-    own = None if reference is None else reference - TOLERANCE
+    own = None if reference is None else reference - PROFILES["tofu"].tolerance
     rows: list[dict[str, Any]] = [
         {
             "role": "target",

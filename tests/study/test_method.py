@@ -90,7 +90,7 @@ def test_a_yaml_of_ones_own(tmp_path: Path) -> None:
 def test_bad_input(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match=r"ga, ga_kl, gd, .* Did you mean 'npo'"):
         load_method("npoo")
-    with pytest.raises(UnknownNameError, match="`benchmark` must be one of: tofu"):
+    with pytest.raises(UnknownNameError, match="`benchmark` must be one of: digits, tofu"):
         load_method("tofuu/npo")
     with pytest.raises(DataNotFoundError, match="Packaged methods: .*ga, "):
         load_method(str(tmp_path / "none.yaml"))

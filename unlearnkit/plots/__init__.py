@@ -4,14 +4,17 @@ from unlearnkit.plots.curves import curves
 from unlearnkit.plots.figure import file_axes, notebook_axes, render, save
 from unlearnkit.plots.palette import ROLES, Role, Style, figure_style, method_styles
 from unlearnkit.plots.parabola import Fit, parabola
+from unlearnkit.plots.profiles import PROFILES, Profile, profile
 from unlearnkit.plots.quantities import QUANTITIES, Better, Quantity, quantity
 from unlearnkit.plots.tradeoff import tradeoff
 
 __all__ = [
+    "PROFILES",
     "QUANTITIES",
     "ROLES",
     "Better",
     "Fit",
+    "Profile",
     "Quantity",
     "Role",
     "Style",
@@ -21,6 +24,7 @@ __all__ = [
     "method_styles",
     "notebook_axes",
     "parabola",
+    "profile",
     "quantity",
     "render",
     "save",

@@ -96,6 +96,36 @@ QUANTITIES: dict[str, Quantity] = {
             "The same as a power of ten.",
         ),
         Quantity(
+            "forget_accuracy", "forget accuracy", ("FA",), "near", "fraction",
+            f"Share of the forget images classified as their training label. {_OVER}",
+        ),
+        Quantity(
+            "retain_accuracy", "retain accuracy", ("RA",), "up", "fraction",
+            "The same of the retain images: what must be kept.",
+        ),
+        Quantity(
+            "test_accuracy", "test accuracy", ("TA",), "up", "fraction",
+            "The same of test images of the retained classes, which no model has seen.",
+        ),
+        Quantity(
+            "mia_entropy_member_rate", "MIA, called members (entropy)", ("MIA", "ent"), "near", "fraction",
+            "Share of forget images that an attack on the entropy of predictions calls members (paper 002). "
+            "Best near the retrained reference, not at 0.",
+        ),
+        Quantity(
+            "mia_confidence_nonmember_rate", "MIA, called non-members (SVC)", ("MIA", "SVC"), "near", "fraction",
+            "Share of forget images that an SVC on the confidence calls non-members (SalUn). "
+            "Best near the retrained reference, not at 1.",
+        ),
+        Quantity(
+            "gap", "gap", ("gap",), "down", "fraction",
+            "Mean distance from the retrained model of the same seed in FA, RA, TA and MIA (entropy).",
+        ),
+        Quantity(
+            "js_divergence", "JS divergence", ("JS",), "down", "loss",
+            "Mean Jensen-Shannon divergence from the retrained model's predictions of the forget images, nats.",
+        ),
+        Quantity(
             "seconds", "seconds", ("secs",), "down", "seconds",
             "Wall time of the training or unlearning run, without evaluation.",
         ),

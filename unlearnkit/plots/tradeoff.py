@@ -19,6 +19,7 @@ from unlearnkit.plots.paths import (
     rows_of,
     value_of,
 )
+from unlearnkit.plots.profiles import profile
 from unlearnkit.plots.quantities import axis_label, quantity
 
 if TYPE_CHECKING:
@@ -28,9 +29,7 @@ Track = dict[float, tuple[float, float]]
 """Where one run was, ``round -> (x, y)``, finite points only."""
 
 
-def tradeoff(
-    results: Results, ax: Axes | None = None, x: str = "forget_rouge", y: str = "model_utility"
-) -> Axes:
+def tradeoff(results: Results, ax: Axes | None = None, x: str | None = None, y: str | None = None) -> Axes:
     """Draw each method's path from the target, its last point marked, and the retrained reference.
 
     With several seeds each seed's path is thin and their mean thick; the mean is taken over the
@@ -40,8 +39,8 @@ def tradeoff(
     Args:
         results: A results dict as ``compare`` writes it.
         ax: Axes to draw on; None makes a figure 6 inches wide.
-        x: Key along x, of summaries and paths.
-        y: Key along y, of summaries and paths.
+        x: Key along x, of summaries and paths; None takes the benchmark's measure of forgetting.
+        y: Key along y; None takes what the benchmark ranks by.
 
     Returns:
         The Axes.
@@ -55,6 +54,7 @@ def tradeoff(
     'model utility (higher is better →)'
     """
     methods = methods_of(results)
+    x, y = x or profile(results).forget, y or profile(results).keep
     with figure_style():
         axes = notebook_axes() if ax is None else ax
         styles = method_styles(methods)

@@ -138,9 +138,10 @@ def _split_hash(setting: Setting, seed: int) -> str:
 
 
 def meanings(reference: Path) -> dict[str, Any]:
-    """Return what the numbers mean and which way is better, as the evaluator says it."""
+    """Return what the numbers mean, which way is better and which benchmark it is, as the evaluator says it."""
     evaluation = read_json(reference / "evaluation.json")
-    return {name: evaluation[name] for name in ("definitions", "higher_is_better")}
+    said = {name: evaluation[name] for name in ("definitions", "higher_is_better")}
+    return said | {"evaluation": evaluation["benchmark"]}
 
 
 def _work(setting: Setting, methods: list[Method]) -> float:

@@ -8,19 +8,13 @@ from dataclasses import dataclass, replace
 
 from unlearnkit.errors import ConfigurationError
 from unlearnkit.plots.paths import Point, Results, Row, label_of, methods_of, path_of, role_values, rows_of
+from unlearnkit.plots.profiles import profile
 from unlearnkit.plots.quantities import quantity
 from unlearnkit.study.grid import MISSING, Cell, Column, Grid, Spread
 from unlearnkit.study.provenance import caption, path_note
 
 ENOUGH_SEEDS = 5
 """Fewer seeds than this give an order, not a ranking; the caption says so."""
-
-MATCHED_KEYS = ("forget_fact", "retain_fact", "model_utility")
-"""What the table shows beside the round and what ranks, where the paths have it."""
-
-
-TOLERANCE = 0.1
-"""Distance from the retrained reference at which forgetting counts as matched, in the unit of the key."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +60,9 @@ class Matched:
 def matched(
     results: Results,
     level: float | None = None,
-    key: str = "forget_rouge",
-    by: str = "model_utility",
-    tolerance: float = TOLERANCE,
+    key: str | None = None,
+    by: str | None = None,
+    tolerance: float | None = None,
 ) -> Matched:
     """Read each method's path at the first point where forgetting has come down to a level.
 
@@ -80,10 +74,9 @@ def matched(
         results: A results dict as ``compare`` writes it.
         level: Value to come down to; None takes the retrained reference's, as the mean over its seeds, plus
             ``tolerance``.
-        key: Key of the paths that is matched, one that falls as the model forgets.
-        by: Key of the paths that ranks.
-        tolerance: How far above the reference still counts: a path that levels out a hair above it, on the
-            few words that any answer shares with the truth, has forgotten all the same.
+        key: Key of the paths that is matched, one that falls as the model forgets; None takes the benchmark's.
+        by: Key of the paths that ranks; None takes the benchmark's.
+        tolerance: How far above the reference still counts; None takes the benchmark's.
 
     Raises:
         ConfigurationError: There is no level and no retrained reference to take it from.
@@ -93,6 +86,9 @@ def matched(
     >>> [(row.rank, row.label) for row in found.rows][:2]
     [(1, 'LossNorm'), (2, 'GDiff 0.9')]
     """
+    shown = profile(results)
+    key, by = key or shown.forget, by or shown.keep
+    tolerance = shown.tolerance if tolerance is None else tolerance
     if level is None:
         level = Spread.over(role_values(results, "retrained", key)).mean + tolerance
     if not math.isfinite(level):
@@ -172,7 +168,9 @@ def matched_table(results: Results, found: Matched | None = None) -> Grid:
     """
     found = matched(results) if found is None else found
     seen = {name for row in found.rows for name in row.values} - {found.key, found.by}
-    shown = [quantity(key, results) for key in (found.by, *(key for key in MATCHED_KEYS if key in seen))]
+    shown = [
+        quantity(key, results) for key in (found.by, *(key for key in profile(results).beside if key in seen))
+    ]
     body: list[tuple[Cell, ...]] = []
     if reference := rows_of(results, "retrained"):
         spreads = [Spread.over(role_values(results, "retrained", one.key)) for one in shown]
@@ -193,7 +191,7 @@ def matched_table(results: Results, found: Matched | None = None) -> Grid:
         ),
         tuple(body),
         (_note(found, results), caption(results)),
-        "F: forget set, R: retain set; MU: model utility.",
+        profile(results).abbreviations,
     )
 
 

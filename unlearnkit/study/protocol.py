@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from unlearnkit.datamodules import ForgetSet
 from unlearnkit.study.method import Method
 from unlearnkit.study.settings import Setting
 
@@ -23,7 +24,7 @@ def protocol(setting: Setting, methods: list[Method], rows: list[dict[str, Any]]
     return {
         "benchmark": setting.config.benchmark,
         "data": describe(data["init_args"]),
-        "model": name or "small Llama",
+        "model": name or model.get("network") or model.get("shape") or "small Llama",
         "from_scratch": setting.from_scratch,
         "parameters": target["parameters"],
         "n": target["n"],
@@ -45,7 +46,11 @@ def describe(data: dict[str, Any]) -> str:
     'generated authors (40 x 10 questions), forget10'
     >>> describe({"path": "locuslab/TOFU", "forget": "forget10", "forget_authors": 5, "retain_authors": 5})
     'locuslab/TOFU, forget10, 5 forget and 5 retain authors'
+    >>> describe({"source": "digits", "forget": {"fraction": 0.1}, "label_noise": 0.1})
+    'digits, forget 10 % at random, 10 % label noise'
     """
+    if "source" in data:
+        return _describe_images(data)
     if data.get("path"):
         parts = [str(data["path"])]
     else:
@@ -54,4 +59,15 @@ def describe(data: dict[str, Any]) -> str:
     if data.get("forget_authors") or data.get("retain_authors"):
         kept = [data.get("forget_authors") or "all", data.get("retain_authors") or "all"]
         parts.append(f"{kept[0]} forget and {kept[1]} retain authors")
+    return ", ".join(parts)
+
+
+def _describe_images(data: dict[str, Any]) -> str:
+    chosen = data.get("forget")
+    given = dict(getattr(chosen, "as_dict", lambda: chosen or {"fraction": 0.1})())
+    parts = [str(data["source"]), f"forget {ForgetSet(**given).name}"]
+    if data.get("per_class"):
+        parts.append(f"{data['per_class']} training images of each class")
+    if data.get("label_noise"):
+        parts.append(f"{100 * data['label_noise']:g} % label noise")
     return ", ".join(parts)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from unlearnkit.artifacts import atomic_write_text
 from unlearnkit.errors import ConfigurationError
-from unlearnkit.plots import file_axes, quantity, render, save, tradeoff
+from unlearnkit.plots import file_axes, profile, quantity, render, save, tradeoff
 from unlearnkit.plots.paths import Results, label_of, methods_of, rows_of
 from unlearnkit.study.matched import ENOUGH_SEEDS, matched, matched_table
 from unlearnkit.study.provenance import path_note, provenance
-from unlearnkit.study.table import SUMMARY_KEYS, rows, summary
+from unlearnkit.study.table import rows, summary
 
 _CSS = """
 :root { color-scheme: light dark;
@@ -181,10 +181,11 @@ def caveats(results: Results) -> list[str]:
         "Low numbers on the forget set show that the model does not say it, not that it does not know it: "
         "relearning, probing and quantization may bring it back."
     )
-    found.append(
-        "A p-value of forget quality depends on the number of questions: compare it only at equal n. A large "
-        "one does not prove that two models are the same."
-    )
+    if "forget_quality" in profile(results).columns:
+        found.append(
+            "A p-value of forget quality depends on the number of questions: compare it only at equal n. A large "
+            "one does not prove that two models are the same."
+        )
     return found
 
 
@@ -208,7 +209,7 @@ def _meanings(results: Results) -> str:
     """Return a line on each column, and its exact definition where the results give one."""
     definitions = results.get("definitions") or {}
     lines = []
-    for key in SUMMARY_KEYS:
+    for key in profile(results).columns:
         found = quantity(key, results)
         exact = definitions.get(key) or definitions.get(key.partition("_")[2])  # of one set, or of all
         more = f"<br><span class='soft'>Exactly: {html.escape(str(exact))}</span>" if exact else ""

@@ -176,8 +176,9 @@ def _conclude(
     with atomic_folder(folder) as temporary:
         atomic_write_text(temporary / "config.yaml", yaml.safe_dump(config, sort_keys=False))
         built.data.split.save(temporary / "split.json")
-        built.data.save_tokenizer(temporary / "tokenizer")
-        built.model.save(temporary / "model", built.data.tokenizer)
+        if hasattr(built.data, "save_tokenizer"):
+            built.data.save_tokenizer(temporary / "tokenizer")
+        built.model.save(temporary / "model", built.data.traits)
         atomic_write_json(temporary / "evaluation.json", evaluation)
         atomic_write_json(temporary / "results.json", row)
     return row

@@ -121,7 +121,8 @@ class Setting:
     @property
     def from_scratch(self) -> bool:
         """Whether the model is built here and not loaded."""
-        return self.section("model")["init_args"].get("name") is None
+        arguments = self.section("model")["init_args"]
+        return arguments.get("name") is None and not arguments.get("pretrained")
 
     @property
     def key(self) -> str:
@@ -142,7 +143,7 @@ class Setting:
         config = self.config.clone()
         config.data.init_args.train_on = train_on
         config.data.init_args.seed = seed
-        if tokenizer is not None:
+        if tokenizer is not None and "tokenizer" in config.data.init_args:
             config.data.init_args.tokenizer = tokenizer
         if config.data.init_args.get("knowledge", False) is None:
             # Left open it follows the tokenizer, and later runs take over the first one's.

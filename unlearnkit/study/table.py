@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from unlearnkit.errors import ConfigurationError
 from unlearnkit.plots.paths import Results, Row, label_of, methods_of, rows_of, value_of
+from unlearnkit.plots.profiles import profile
 from unlearnkit.plots.quantities import quantity
 from unlearnkit.study.grid import MISSING, Cell, Column, Grid, Spread
 from unlearnkit.study.matched import Matched, matched, matched_table
@@ -16,14 +17,7 @@ from unlearnkit.study.provenance import caption
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["SUMMARY_KEYS", "Entry", "Matched", "matched", "matched_table", "print_tables", "rows", "summary"]
-
-SUMMARY_KEYS = (
-    "forget_rouge", "retain_rouge", "forget_fact", "retain_fact", "forget_probability", "retain_probability",
-    "forget_truth_ratio", "retain_truth_ratio", "model_utility", "forget_quality", "forget_quality_log10",
-    "seconds",
-)  # fmt: skip
-"""The columns of the summary table."""
+__all__ = ["Entry", "Matched", "matched", "matched_table", "print_tables", "rows", "summary"]
 
 
 @dataclass(frozen=True)
@@ -45,12 +39,12 @@ class Entry:
     values: Mapping[str, Spread]
 
 
-def rows(results: Results, keys: Sequence[str] = SUMMARY_KEYS) -> list[Entry]:
+def rows(results: Results, keys: Sequence[str] | None = None) -> list[Entry]:
     """Gather the results by model: the target, the retrained reference, then each method.
 
     Args:
         results: A results dict as ``compare`` writes it.
-        keys: Which numbers of the summaries.
+        keys: Which numbers of the summaries; None takes the benchmark's columns.
 
     Raises:
         ConfigurationError: The results hold no list of rows.
@@ -60,6 +54,7 @@ def rows(results: Results, keys: Sequence[str] = SUMMARY_KEYS) -> list[Entry]:
     >>> [(entry.label, entry.values["retain_rouge"].n) for entry in entries]
     [('target', 2), ('retrained', 2), ('GD', 2)]
     """
+    keys = profile(results).columns if keys is None else keys
     groups = [("target", rows_of(results, "target")), ("retrained", rows_of(results, "retrained"))]
     groups += [("method", seeds) for seeds in methods_of(results).values()]
     return [_entry(role, seeds, keys) for role, seeds in groups if seeds]
@@ -87,7 +82,7 @@ def summary(results: Results) -> Grid:
     | target | 0.990 | 0.980 |
     """
     entries = rows(results)
-    quantities = [quantity(key, results) for key in SUMMARY_KEYS]
+    quantities = [quantity(key, results) for key in profile(results).columns]
     body = tuple(
         (Cell.text(_name(entry)), *(Cell.spread(entry.values[found.key], found.kind) for found in quantities))
         for entry in entries
@@ -100,8 +95,7 @@ def summary(results: Results) -> Grid:
         (Column("model", ("model",)), *map(Column.of, quantities)),
         body,
         (signs, caption(results)),
-        "F: forget set, R: retain set; prob: probability, TR: truth ratio, MU: model utility, "
-        "qual.: forget quality as a p-value, log10: the same as a power of ten.",
+        profile(results).abbreviations,
     )
 
 

@@ -1,0 +1,41 @@
+"""Profiles name only quantities that are known, and results find theirs."""
+
+from __future__ import annotations
+
+import pytest
+
+from unlearnkit.evaluators.classification import BETTER, DEFINITIONS
+from unlearnkit.plots import PROFILES, QUANTITIES, profile, tradeoff
+from unlearnkit.plots.quantities import ARROWS
+from unlearnkit.testing.results import made_up_results
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_every_number_is_a_known_quantity(name):
+    found = PROFILES[name]
+    assert {*found.columns, *found.beside, found.forget, found.keep} <= set(QUANTITIES)
+    assert QUANTITIES[found.forget].better == "near" and QUANTITIES[found.keep].better == "up"
+
+
+def test_the_evaluator_and_the_table_agree_on_what_is_better():
+    words = {True: "up", False: "down", "near reference": "near"}
+    for name in PROFILES["classification"].columns:
+        if name != "seconds":
+            assert QUANTITIES[name].better == words[BETTER[name]] and QUANTITIES[name].better in ARROWS
+            assert name in DEFINITIONS
+
+
+def test_results_without_a_name_are_tofus():
+    assert (
+        profile(made_up_results()) is PROFILES["tofu"] and profile({"evaluation": "mine"}) is PROFILES["tofu"]
+    )
+    assert profile({"evaluation": "classification"}) is PROFILES["classification"]
+
+
+def test_the_figure_takes_the_axes_of_its_benchmark():
+    results = made_up_results(methods=1) | {"evaluation": "classification"}
+    for row in results["rows"]:
+        row["summary"] = {"forget_accuracy": 0.5, "test_accuracy": 0.9}
+        row["path"] = [{"round": 10, "forget_accuracy": 0.5, "test_accuracy": 0.9}]
+    axes = tradeoff(results)
+    assert axes.get_xlabel().startswith("forget accuracy") and axes.get_ylabel().startswith("test accuracy")

@@ -1,0 +1,73 @@
+"""Which numbers a benchmark's tables and figures show, what forgetting is matched on, and what ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How the results of one kind of evaluation are shown.
+
+    Attributes:
+        columns: Columns of the summary table.
+        forget: What is matched, along x: it falls as the model forgets.
+        keep: What ranks at matched forgetting, along y.
+        beside: What the matched table shows besides, where paths have it.
+        tolerance: Distance from the retrained reference at which forgetting counts as matched.
+        abbreviations: What the narrow columns' heads stand for.
+    """
+
+    columns: tuple[str, ...]
+    forget: str
+    keep: str
+    beside: tuple[str, ...]
+    tolerance: float
+    abbreviations: str
+
+
+PROFILES = {
+    "tofu": Profile(
+        columns=(
+            "forget_rouge", "retain_rouge", "forget_fact", "retain_fact", "forget_probability", "retain_probability",
+            "forget_truth_ratio", "retain_truth_ratio", "model_utility", "forget_quality", "forget_quality_log10",
+            "seconds",
+        ),
+        forget="forget_rouge",
+        keep="model_utility",
+        beside=("forget_fact", "retain_fact", "model_utility"),
+        # A path that levels out a hair above the reference, on the few words that any answer shares with the
+        # truth, has forgotten all the same.
+        tolerance=0.1,
+        abbreviations=(
+            "F: forget set, R: retain set; prob: probability, TR: truth ratio, MU: model utility, "
+            "qual.: forget quality as a p-value, log10: the same as a power of ten."
+        ),
+    ),
+    "classification": Profile(
+        columns=(
+            "forget_accuracy", "retain_accuracy", "test_accuracy", "mia_entropy_member_rate",
+            "mia_confidence_nonmember_rate", "gap", "js_divergence", "seconds",
+        ),
+        forget="forget_accuracy",
+        keep="test_accuracy",
+        beside=("retain_accuracy", "mia_entropy_member_rate", "gap"),
+        tolerance=0.02,
+        abbreviations=(
+            "FA, RA, TA: accuracy on forget, retain and test images; MIA ent: called members by the attack on the "
+            "entropy, MIA SVC: called non-members by the attack on the confidence; JS: divergence from retrained."
+        ),
+    ),
+}  # fmt: skip
+"""By the name that an evaluation carries as its benchmark."""
+
+
+def profile(results: Mapping[str, Any]) -> Profile:
+    """Return the profile of a results dict: of the benchmark it names, TOFU's where it names none.
+
+    >>> profile({"evaluation": "classification"}).forget, profile({}).forget
+    ('forget_accuracy', 'forget_rouge')
+    """
+    return PROFILES.get(str(results.get("evaluation")), PROFILES["tofu"])
