@@ -11,9 +11,10 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from unlearnkit.errors import ConfigurationError, NonFiniteError
+from unlearnkit.gradients import Mask
 from unlearnkit.host import PlainHost, objective_loss, scaled_learning_rate, take_gradients
 from unlearnkit.objectives import NLL, AscentNLL, Objective, PerSample
-from unlearnkit.strategies import FixedWeights, NGDiff, RetainOnly, RoundReport, Strategy
+from unlearnkit.strategies import Alternate, FixedWeights, NGDiff, RetainOnly, RoundReport, Strategy
 from unlearnkit.testing.host_contract import STRATEGIES, Case, HostContract, Outcome
 from unlearnkit.testing.stub_strategies import AlternatingStub, SidedSGD
 from unlearnkit.testing.toys import ToyClassifier, toy_batch, toy_pair
@@ -327,3 +328,73 @@ def test_an_optimizer_with_state_by_side_is_told_whose_step_it_is():
     for seed in range(2):
         AlternatingStub(2, 1).step(host, toy_pair(seed=seed, dtype=torch.float64))
     assert host.optimizer.told == ["forget", "forget", "retain"] * 2
+
+
+def chessboard(model: nn.Module) -> list[torch.Tensor]:
+    """Return masks that keep every other weight."""
+    return [(torch.arange(p.numel()) % 2 == 0).view(p.shape) for p in model.parameters()]
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_hard_mask_freezes_weights_whatever_the_strategy(name):
+    model, start = ToyClassifier(seed=3), ToyClassifier(seed=3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=0.1)
+    host, strategy = plain_host(model, optimizer=optimizer), STRATEGIES[name]()
+    host.mask = Mask(chessboard(model), host.parameters)
+    for seed in range(5):
+        strategy.step(host, toy_pair(seed=seed))
+    for p, before, keep in zip(model.parameters(), start.parameters(), chessboard(model), strict=True):
+        assert torch.equal(p[~keep], before[~keep])
+        assert not torch.equal(p[keep], before[keep])
+        assert not optimizer.state[p]["momentum_buffer"][~keep].any()
+
+
+def test_weights_are_made_of_masked_gradients():
+    """NGDiff divides by the length of what may move, also where a side comes in micro-batches."""
+    pair = toy_pair(dtype=torch.float64)
+    for batch in (pair, {side: [rows] for side, rows in pair.items()}):
+        model = ToyClassifier(seed=3, dtype=torch.float64)
+        host = plain_host(model)
+        host.mask = Mask(chessboard(model), host.parameters)
+        masked = [g * k for g, k in zip(grads(model, pair["retain"]), chessboard(model), strict=True)]
+        report = NGDiff().step(host, batch)
+        length = torch.cat([g.flatten() for g in masked]).norm().item()
+        assert report.weights.retain.item() == pytest.approx(1 / length, rel=1e-12)
+
+
+@pytest.mark.parametrize("hard", [True, False])
+def test_sides_are_masked_before_they_are_clipped(hard):
+    """SFRon clips the masked forget gradient; a soft mask leaves retain steps alone."""
+    steps = {}
+
+    class Seen(SidedSGD):
+        def step(self, closure=None, side=None):
+            steps[side] = [p.grad.clone() for group in self.param_groups for p in group["params"]]
+            super().step(closure, side)
+
+    model = ToyClassifier(seed=3, dtype=torch.float64)
+    pair = toy_pair(dtype=torch.float64)
+    expected = [g * k for g, k in zip(grads(model, pair["forget"]), chessboard(model), strict=True)]
+    host = plain_host(model, optimizer=Seen(model.parameters()))
+    host.mask = Mask(chessboard(model), host.parameters, hard=hard)
+    longest = 0.1 * torch.cat([g.flatten() for g in expected]).norm().item()
+    Alternate(forget_clip=longest).step(host, pair)
+    for found, whole, keep in zip(steps["forget"], expected, chessboard(model), strict=True):
+        torch.testing.assert_close(found, -0.1 * whole, rtol=1e-12, atol=1e-15)
+        assert not found[~keep].any()
+    assert any(g[~k].any() for g, k in zip(steps["retain"], chessboard(model), strict=True)) is not hard
+
+
+def grads(model, batch):
+    return torch.autograd.grad(model.losses(batch).mean(), list(model.parameters()))
+
+
+def test_a_round_with_a_mask_reads_the_device_once():
+    model = ToyClassifier()
+    host = plain_host(model, optimizer=torch.optim.AdamW(model.parameters(), fused=True))
+    host.mask = Mask(chessboard(model), host.parameters)
+    NGDiff().step(host, toy_pair())
+    with CountReads() as python, CountScalars() as kernels:
+        NGDiff().step(host, toy_pair())
+    assert python.reads == ["tolist"]
+    assert kernels.reads == 0

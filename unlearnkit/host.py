@@ -20,6 +20,20 @@ from unlearnkit.errors import ConfigurationError
 from unlearnkit.sharding import scale_
 
 
+class StepMask(Protocol):
+    """What a host asks of a mask on weights; ``unlearnkit.gradients.Mask`` is one."""
+
+    def project_(self, gradients: list[Tensor], side: Side | None = None) -> None:
+        """Set gradients to zero in place where weights may not move."""
+        ...
+
+    def still(
+        self, parameters: list[nn.Parameter], optimizer: torch.optim.Optimizer
+    ) -> AbstractContextManager[None]:
+        """Return a context in which steps leave weights that may not move as they are."""
+        ...
+
+
 class Host(Protocol):
     """Everything a strategy may ask for during one round.
 
@@ -27,11 +41,15 @@ class Host(Protocol):
         round: Number of the round under way, from 0; the key of every random draw.
         lr_scale: Factor on the scheduled learning rate inside ``apply`` (GeN writes here).
         held: Sides that are held: their loss is measured still, their gradient is zero (guards write here).
+        mask: Which weights may move, or None for all of them. Gradients are masked before they are clipped, weighed
+            or combined, and frozen weights have their bits back when ``apply`` returns. One that masks the forget
+            side alone needs a strategy that forms each side's gradient.
     """
 
     round: int
     lr_scale: float
     held: set[Side]
+    mask: StepMask | None
 
     @property
     def last_good(self) -> str | None:
@@ -118,6 +136,13 @@ def side_argument(optimizer: torch.optim.Optimizer, side: Side | None) -> dict[s
 def gradients_unless(held: bool) -> AbstractContextManager[Any]:
     """Return a context that builds no graph where a side is held, and changes nothing otherwise."""
     return torch.no_grad() if held else nullcontext()
+
+
+def standing_still(
+    mask: StepMask | None, parameters: list[nn.Parameter], optimizer: torch.optim.Optimizer
+) -> AbstractContextManager[None]:
+    """Return a context in which a step leaves masked weights as they are; without a mask nothing happens."""
+    return nullcontext() if mask is None else mask.still(parameters, optimizer)
 
 
 def take_gradients(parameters: list[nn.Parameter]) -> list[Tensor]:
@@ -265,6 +290,7 @@ class PlainHost:
         self.round = 0
         self.lr_scale = 1.0
         self.held: set[Side] = set()
+        self.mask: StepMask | None = None
         self.last_good: str | None = None
 
     def _objective(self, side: Side) -> Callable[..., Any]:
@@ -293,24 +319,33 @@ class PlainHost:
         if side in self.held:
             return self.loss(side, batch), [torch.zeros_like(p) for p in self.parameters]
         if not isinstance(batch[side], (list, tuple)):  # the number of parts may differ between ranks
-            loss = self.loss(side, batch)
-            return loss.detach(), self.backward(loss)
-        return accumulated_gradients(
-            self._objective(side),
-            self.model,
-            batch,
-            side,
-            self.reference,
-            self.rank_sum,
-            accumulate=lambda loss: loss.backward(),  # type: ignore[no-untyped-call]
-            backward=self.backward,
-        )
+            attached = self.loss(side, batch)
+            loss, gradients = attached.detach(), self.backward(attached)
+        else:
+            loss, gradients = accumulated_gradients(
+                self._objective(side),
+                self.model,
+                batch,
+                side,
+                self.reference,
+                self.rank_sum,
+                accumulate=lambda loss: loss.backward(),  # type: ignore[no-untyped-call]
+                backward=self.backward,
+            )
+        if self.mask is not None:
+            self.mask.project_(gradients, side)
+        return loss, gradients
 
     def apply(self, gradients: list[Tensor], side: Side | None = None) -> None:
-        """Step the optimizer along ``gradients`` at the scheduled rate times ``lr_scale``."""
+        """Step the optimizer along ``gradients`` at the scheduled rate times ``lr_scale``, within the mask."""
+        if self.mask is not None:
+            self.mask.project_(gradients, side)
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
-        with scaled_learning_rate(self.optimizer, self.lr_scale):
+        with (
+            scaled_learning_rate(self.optimizer, self.lr_scale),
+            standing_still(self.mask, self.parameters, self.optimizer),
+        ):
             self.optimizer.step(**side_argument(self.optimizer, side))
         self.optimizer.zero_grad(set_to_none=True)
 

@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.plugins import MixedPrecision
 
+from unlearnkit.gradients import Mask
 from unlearnkit.host import PlainHost
 from unlearnkit.modules import UnlearningModule
 from unlearnkit.modules.lightning_host import reseed
@@ -118,7 +119,74 @@ def test_an_optimizer_with_state_by_side_is_told_whose_step_it_is(plugins):
     assert told == ["forget", "forget", "retain"] * 2
 
 
+# ------------------------------------------------------------------------------------------- masks
+
+
+def chessboard(model):
+    """Return masks that keep every other weight."""
+    return [(torch.arange(p.numel()) % 2 == 0).view(p.shape) for p in model.parameters()]
+
+
+class Masked(Callback):
+    """Hand the host a mask before the first round."""
+
+    def __init__(self, hard):
+        self.hard = hard
+
+    def on_train_start(self, trainer, module):
+        module.host.mask = Mask(chessboard(module.model), module.host.parameters, self.hard)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_both_hosts_make_the_same_bits_with_a_mask(name, optimizer):
+    found = double_model()
+    module = UnlearningModule(found, strategy=STRATEGIES[name](), optimizer=OPTIMIZERS[optimizer])
+    trainer(callbacks=[Masked(True)]).fit(module, loader(double_batches()))
+    model, strategy = double_model(), STRATEGIES[name]()
+    made = OPTIMIZERS[optimizer](model.parameters())
+    host = PlainHost(model, forget=AscentNLL(), retain=NLL(), optimizer=made)
+    host.mask = Mask(chessboard(model), host.parameters)
+    for batch in double_batches():
+        strategy.step(host, batch)
+    assert all(torch.equal(a, b) for a, b in zip(found.parameters(), model.parameters(), strict=True))
+    for p, start, keep in zip(
+        model.parameters(), double_model().parameters(), chessboard(model), strict=True
+    ):
+        assert torch.equal(p[~keep], start[~keep])
+
+
+def test_clips_are_those_of_masked_gradients():
+    """Both clips see what may move: with half of it masked out, it is still 0.1 long after them."""
+    model = double_model()
+    module = UnlearningModule(model, optimizer=lambda p: torch.optim.SGD(p, lr=0.5), clip=0.1)
+    trainer(callbacks=[Masked(hard=True)]).fit(module, loader(double_batches()[:1]))
+    vector = torch.nn.utils.parameters_to_vector
+    moved = vector(model.parameters()) - vector(double_model().parameters())
+    assert moved.norm().item() == pytest.approx(0.05, rel=1e-4)
+    module = UnlearningModule(double_model(), optimizer=OPTIMIZERS["SGD"], side_clip=0.1)
+    trainer(callbacks=[Masked(hard=False)]).fit(module, loader(double_batches()[:1]))
+    assert module.last_report.gram.ff.sqrt().item() == pytest.approx(0.1, rel=1e-9)
+
+
 # ------------------------------------------------------------------------------------------- fp16
+
+
+@pytest.mark.parametrize("overflow", [False, True])
+def test_fp16_steps_leave_masked_weights_alone(overflow):
+    """Also where the scaler skips the step."""
+    model = ToyClassifier(seed=3)
+    module = UnlearningModule(model, optimizer=OPTIMIZERS["AdamW"])
+    plugin = half_precision(2.0**40 if overflow else 2.0**10)
+    trainer(plugins=[plugin], callbacks=[Masked(hard=True)]).fit(
+        module, loader([toy_pair(seed=r) for r in range(30)])
+    )
+    assert (module.skipped_rounds > 0) is overflow
+    for p, start, keep in zip(
+        model.parameters(), ToyClassifier(seed=3).parameters(), chessboard(model), strict=True
+    ):
+        assert torch.equal(p[~keep], start[~keep])
+        assert not torch.equal(p[keep], start[keep])
 
 
 def half_precision(scale=2.0**10):

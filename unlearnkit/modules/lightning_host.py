@@ -13,11 +13,13 @@ from unlearnkit.batches import ForgetRetainBatch, Side
 from unlearnkit.errors import ConfigurationError
 from unlearnkit.gradients import clip_
 from unlearnkit.host import (
+    StepMask,
     accumulated_gradients,
     gradients_unless,
     objective_loss,
     scaled_learning_rate,
     side_argument,
+    standing_still,
     take_gradients,
 )
 from unlearnkit.modules.effects import StepEffects
@@ -42,6 +44,7 @@ class LightningHost:
         self.module = module
         self.lr_scale = 1.0
         self.held: set[Side] = set()
+        self.mask: StepMask | None = None
         self._sharded: list[FSDPModule] | None = None
         self._effects: StepEffects | None = None
         self._last_good: str | None = None
@@ -132,7 +135,7 @@ class LightningHost:
         (loss if scaler is None else scaler.scale(loss)).backward()
 
     def gradients(self, side: Side, batch: ForgetRetainBatch) -> tuple[Tensor, list[Tensor]]:
-        """Return one side's loss and gradients, clipped by side where the module says so; zeros for a held side."""
+        """Return one side's loss and gradients, masked, and clipped where the module says so; zeros for a held side."""
         module = self.module
         if side in self.held:
             return self.loss(side, batch), [torch.zeros_like(p) for p in self.parameters]
@@ -152,22 +155,30 @@ class LightningHost:
                 self.backward,
                 module.trainer.world_size,
             )
+        if self.mask is not None:
+            self.mask.project_(gradients, side)
         if module.side_clip is not None:
             clip_(gradients, module.side_clip)
         return loss, gradients
 
     def apply(self, gradients: list[Tensor], side: Side | None = None) -> None:
-        """Clip, and let the optimizer step at the scheduled learning rate times ``lr_scale``."""
+        """Mask, clip, and let the optimizer step at the scheduled learning rate times ``lr_scale``, within the mask."""
+        parameters = self.parameters
+        if self.mask is not None:
+            self.mask.project_(gradients, side)
         if self.module.clip is not None:
             clip_(gradients, self.module.clip)
         scale = self._loss_scale()
         if scale is not None:
             # fp16's scaler divides by its scale before the step; a normalized direction never carried it.
             scale_(gradients, scale)
-        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+        for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
         optimizer = cast(Any, self.module.optimizers()).optimizer
-        with scaled_learning_rate(optimizer, self.lr_scale):
+        with (
+            scaled_learning_rate(optimizer, self.lr_scale),
+            standing_still(self.mask, parameters, optimizer),
+        ):
             # Lightning's wrapper would count every call as a step; a round is counted by `round`.
             self.module.trainer.strategy.optimizer_step(optimizer, _nothing, **side_argument(optimizer, side))
         optimizer.zero_grad(set_to_none=True)
