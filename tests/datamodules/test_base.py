@@ -116,6 +116,16 @@ pytestmark = [
 ]
 
 
+# ------------------------------------------------------------------------------------ whole sides
+
+
+def test_a_whole_side_is_gone_through_in_order() -> None:
+    data = Numbers()
+    data.setup()
+    assert [plain(batch) for batch in data.batches("forget")] == [[0, 1, 2, 3, 4, 5], [6]]
+    assert [row for batch in data.batches("retain") for row in plain(batch)] == list(range(7, 23))
+
+
 # ----------------------------------------------------------------------------------------- rounds
 
 

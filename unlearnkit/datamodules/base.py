@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any, Literal
@@ -125,6 +125,12 @@ class ForgetRetainDataModule(LightningDataModule):
     def evaluation_samples(self, name: str) -> Sequence[Any]:
         """Return the samples that ``validate``, ``test`` and ``predict`` pass over under one name."""
         return self.samples("forget" if name == "forget" else "retain")
+
+    def batches(self, side: Side) -> Iterator[Any]:
+        """Go once through one side in order, ``batch_sizes["train"]`` samples at a time, on every rank."""
+        samples, size = self.samples(side), self.batch_sizes["train"]
+        for start in range(0, len(samples), size):
+            yield self.collate([samples[i] for i in range(start, min(start + size, len(samples)))])
 
     # -------------------------------------------------------------------------------- rounds
 

@@ -108,12 +108,6 @@ class PairedDatasets(ForgetRetainDataModule):
         inputs, targets = default_collate([pair for _, pair in samples])
         return {"inputs": inputs, "targets": targets, "index": torch.tensor([index for index, _ in samples])}
 
-    def batches(self, side: Side) -> Iterator[LabelledBatch]:
-        """Go once through one side in order."""
-        samples, size = self.samples(side), self.batch_sizes["train"]
-        for start in range(0, len(samples), size):
-            yield self.collate([samples[i] for i in range(start, min(start + size, len(samples)))])
-
 
 def _content(value: Any) -> Iterator[bytes]:
     """Yield what tells one sample from another, at any depth of dicts, lists and tuples."""
