@@ -56,6 +56,14 @@ def test_a_criterion_that_reduces_is_refused(criterion):
         WithCriterion(nn.Linear(5, 3), criterion).losses(toy_batch(4))
 
 
+def test_outputs_and_targets_that_broadcast_are_refused_with_their_own_remedy():
+    def squared(outputs, targets):
+        return (outputs[:, :1] - targets).square()
+
+    with pytest.raises(ConfigurationError, match=r"Found shape \(4, 4\)\. Sum over .* have one shape"):
+        WithCriterion(nn.Linear(5, 3), squared).losses(toy_batch(4))
+
+
 @pytest.mark.parametrize("retain", [NLL(), KLToReference()], ids=lambda o: type(o).__name__)
 @pytest.mark.parametrize("forget", [AscentNLL(), NPO()], ids=lambda o: type(o).__name__)
 def test_every_objective_runs_on_it(forget, retain):

@@ -52,9 +52,12 @@ class WithCriterion(nn.Module):
         """
         losses = self.criterion(self(batch), batch["targets"])
         if losses.shape != batch["index"].shape:
+            remedy = "Build it with reduction='none'."
+            if losses.dim() > 1:
+                remedy = "Sum over what a sample holds, and see that outputs and targets have one shape."
             raise ConfigurationError(
-                f"`criterion` must return one loss per sample, shape {tuple(batch['index'].shape)}. "
-                f"Found shape {tuple(losses.shape)}. Build it with reduction='none'."
+                f"`criterion` (`loss` of unlearn) must return one loss per sample, shape "
+                f"{tuple(batch['index'].shape)}. Found shape {tuple(losses.shape)}. {remedy}"
             )
         return losses
 
