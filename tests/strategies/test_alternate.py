@@ -110,6 +110,31 @@ def test_clips_rates_and_decays_are_by_side_and_the_rate_is_put_back() -> None:
         assert not torch.allclose(other.parameters[0], host.parameters[0], atol=1e-6), name
 
 
+def test_the_forget_loss_fades_along_a_half_cosine_before_it_is_clipped() -> None:
+    """With plain SGD a faded step is the factor's part of the whole one; a clip bounds it, faded or not."""
+    lengths: dict[float | None, list[float]] = {None: [], 1e-3: []}
+    for clip, seen in lengths.items():
+        network = model()
+        host = host_for(network, optimizer=SGD(network.parameters(), lr=0.1))
+        strategy = Alternate(retain_rate=0.0, forget_fade=4, forget_clip=clip)
+        batch = pairs(1)[0]
+        for _ in range(5):
+            start = model()
+            for parameter, first in zip(network.parameters(), start.parameters(), strict=True):
+                parameter.data.copy_(first)
+            strategy.step(host, batch)
+            moved = torch.cat(
+                [(p - q).flatten() for p, q in zip(network.parameters(), start.parameters(), strict=True)]
+            )
+            seen.append(moved.norm().item())
+    whole = lengths[None][0]
+    expected = [whole * factor for factor in (1.0, 0.5 + 0.5**0.5 / 2, 0.5, 0.5 - 0.5**0.5 / 2, 0.0)]
+    assert lengths[None] == pytest.approx(expected, abs=1e-12)
+    assert lengths[1e-3][:4] == pytest.approx([lengths[1e-3][0]] * 4) and lengths[1e-3][4] == pytest.approx(
+        0.0
+    )
+
+
 def test_the_rate_is_put_back_where_a_step_fails() -> None:
     host = host_for(model())
     host.lr_scale = 0.7
@@ -288,6 +313,10 @@ def test_gen_fits_along_the_displacement_of_the_whole_round(optimizer: str) -> N
         ({"retain_rate": -1.0}, "`retain_rate` must be 0 or above. Found -1.0."),
         ({"forget_decay": 1.5}, r"`forget_decay` must be in \[0, 1\]. Found 1.5."),
         ({"retain_decay": float("nan")}, "`retain_decay` must be in"),
+        (
+            {"forget_fade": 0},
+            "`forget_fade` must be a whole number of rounds of 1 or above, or None. Found 0.",
+        ),
     ],
 )
 def test_bad_arguments_are_named(settings: dict[str, Any], message: str) -> None:

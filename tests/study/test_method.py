@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,6 +86,20 @@ def test_a_yaml_of_ones_own(tmp_path: Path) -> None:
     strategy = load_method(str(own)).build(ToyClassifier())[0].strategy
     assert isinstance(strategy, FixedWeights)
     assert strategy.c == 0.7
+
+
+def test_a_rate_is_the_forget_sides_where_there_are_two() -> None:
+    def optimizer_of(name: str) -> Any:
+        return load_method(name).model["init_args"]["optimizer"]["init_args"]
+
+    found = optimizer_of("tofu/dual_optim@2e-2")
+    assert found["forget"]["init_args"]["lr"] == 2e-2
+    assert found["retain"] == optimizer_of("tofu/dual_optim")["retain"]
+    module, _ = load_method("tofu/dual_optim@2e-2").build(ToyClassifier())
+    assert module.configure_optimizers() is not None
+    assert optimizer_of("tofu/dual_optim_plus@2e-2")["lr"] == 2e-2, (
+        "one rate for both sides until two are given"
+    )
 
 
 def test_bad_input(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from unlearnkit.batches import SIDES, ForgetRetainBatch, Side
 from unlearnkit.errors import ConfigurationError, UnknownNameError
 from unlearnkit.gradients import clip_, squared_norm
 from unlearnkit.host import Host
+from unlearnkit.sharding import scale_
 from unlearnkit.strategies.base import NON_FINITE, Losses, RoundReport, Strategy, verdict
 
 
@@ -36,6 +37,8 @@ class Alternate(Strategy):
         retain_rate: Factor on the learning rate of retain steps.
         forget_decay: What is left of ``forget_rate`` after each round.
         retain_decay: What is left of ``retain_rate`` after each round.
+        forget_fade: Rounds over which the forget loss's factor falls from 1 to 0 along a half cosine, or None. It
+            scales the gradient before it is clipped (SFRon's ``alpha_t``); Adam's steps hardly depend on it.
 
     Raises:
         ConfigurationError: A number of steps is below 1, a clip is not above 0, or a rate or decay is negative.
@@ -61,6 +64,7 @@ class Alternate(Strategy):
         retain_rate: float = 1.0,
         forget_decay: float = 1.0,
         retain_decay: float = 1.0,
+        forget_fade: int | None = None,
     ) -> None:
         super().__init__()
         self.steps: dict[Side, int] = {"forget": forget_steps, "retain": retain_steps}
@@ -77,6 +81,9 @@ class Alternate(Strategy):
             _require(f"{side}_clip", clip, "above 0, or None", clip is None or clip > 0, "1.0")
             _require(f"{side}_rate", self.rates[side], "0 or above", 0 <= self.rates[side] < math.inf, "1.0")
             _require(f"{side}_decay", self.decays[side], "in [0, 1]", 0 <= self.decays[side] <= 1, "0.99")
+        faded = forget_fade is None or (isinstance(forget_fade, int) and forget_fade >= 1)
+        _require("forget_fade", forget_fade, "a whole number of rounds of 1 or above, or None", faded, "300")
+        self.forget_fade = forget_fade
         self.register_buffer("broken_steps", torch.zeros((), dtype=torch.int64))
 
     def schedule(self, round: int) -> list[Side]:
@@ -106,6 +113,8 @@ class Alternate(Strategy):
         return RoundReport(first, skipped=skipped)
 
     def _step_along(self, host: Host, gradients: list[Tensor], side: Side) -> None:
+        if side == "forget" and self.forget_fade is not None:
+            scale_(gradients, gradients[0].new_tensor(half_cosine(host.round, self.forget_fade)))
         longest = self.clips[side]
         if longest is not None:
             clip_(gradients, longest)
@@ -115,6 +124,15 @@ class Alternate(Strategy):
             host.apply(gradients, side)
         finally:
             host.lr_scale = scale
+
+
+def half_cosine(round: int, rounds: int) -> float:
+    """Return ``(1 + cos(pi round / rounds)) / 2``, and 0 from the last round on.
+
+    >>> [round(half_cosine(k, 4), 2) for k in range(6)]
+    [1.0, 0.85, 0.5, 0.15, 0.0, 0.0]
+    """
+    return 0.5 * (1.0 + math.cos(math.pi * min(round, rounds) / rounds))
 
 
 def _shares(batch: Any, steps: int) -> list[Any]:

@@ -44,10 +44,18 @@ class Method:
         return {"model": self.model, "callbacks": self.callbacks}
 
     def with_learning_rate(self, lr: float) -> Method:
-        """Return the method with another learning rate."""
+        """Return the method with another learning rate; of optimizers that have one for each side, the forget side's.
+
+        That is what paper 002 searches: the retain side goes on as in pretraining.
+        """
         arguments = dict(self.model["init_args"])
         optimizer = dict(arguments.get("optimizer") or {"class_path": "torch.optim.AdamW"})
-        optimizer["init_args"] = {**optimizer.get("init_args", {}), "lr": lr}
+        own = dict(optimizer.get("init_args", {}))
+        if isinstance(own.get("forget"), dict):
+            own["forget"] = {**own["forget"], "init_args": {**own["forget"].get("init_args", {}), "lr": lr}}
+        else:
+            own["forget_lr" if "forget_lr" in own else "lr"] = lr
+        optimizer["init_args"] = own
         return replace(self, model={**self.model, "init_args": {**arguments, "optimizer": optimizer}})
 
     def build(self, model: nn.Module, seed: int = 0) -> tuple[UnlearningModule, list[Callback]]:
