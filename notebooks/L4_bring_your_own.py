@@ -63,6 +63,7 @@ class ClinicNet(nn.Module):
         return self.head(self.body(measurements))[:, 0]
 
 
+# %%
 def everything(dataset):  # one batch of all samples
     return next(iter(DataLoader(dataset, batch_size=len(dataset))))
 
