@@ -165,7 +165,8 @@ display(Markdown("\n".join(lines)))
 # ## Trap 3: one seed
 #
 # The study ran five seeds: five times another target, another retrained model, another order of the
-# batches. Suppose only one of them had been run. From which start rate does NGDiff with GeN keep most utility at the matched level?
+# batches. Suppose only one of them had been run. From which start rate does NGDiff with GeN keep most utility at the
+# matched level?
 
 # %%
 GEN = [f"ngdiff_gen@{rate}" for rate in ("1e-5", "1e-4", "1e-3", "1e-2", "1e-1")]
