@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unlearnkit.callbacks import GeN
-    from unlearnkit.datamodules import TOFU, ForgetSet, Images
+    from unlearnkit.datamodules import TOFU, ForgetSet, Images, PairedDatasets
     from unlearnkit.evaluators import ClassificationEvaluator, TOFUEvaluator
     from unlearnkit.host import PlainHost
     from unlearnkit.models import CausalLM, ImageClassifier, LoRA
@@ -89,6 +89,7 @@ _HOMES = {
     "NPO": "unlearnkit.objectives",
     "NashMTL": "unlearnkit.strategies",
     "PCGrad": "unlearnkit.strategies",
+    "PairedDatasets": "unlearnkit.datamodules",
     "PlainHost": "unlearnkit.host",
     "RLW": "unlearnkit.strategies",
     "RandomLabels": "unlearnkit.objectives",
@@ -138,6 +139,7 @@ __all__ = [
     "NLLAndKL",
     "NashMTL",
     "PCGrad",
+    "PairedDatasets",
     "PlainHost",
     "RandomLabels",
     "RetainOnly",

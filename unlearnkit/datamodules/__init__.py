@@ -5,6 +5,7 @@ from unlearnkit.datamodules.image_files import ImageSet, load_images
 from unlearnkit.datamodules.image_selection import ForgetSet
 from unlearnkit.datamodules.images import Images
 from unlearnkit.datamodules.loader import RoundLoader
+from unlearnkit.datamodules.paired_datasets import PairedDatasets
 from unlearnkit.datamodules.sampler import RoundSampler
 from unlearnkit.datamodules.tofu import TOFU
 from unlearnkit.datamodules.tofu_files import load_tofu
@@ -19,6 +20,7 @@ __all__ = [
     "ForgetSet",
     "ImageSet",
     "Images",
+    "PairedDatasets",
     "RoundLoader",
     "RoundSampler",
     "TrainOn",
