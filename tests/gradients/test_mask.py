@@ -120,6 +120,34 @@ def test_a_soft_mask_is_for_the_forget_gradient_alone():
                 assert torch.equal(gradient, torch.where(keep, whole, 0.0) if masked else whole)
 
 
+def test_states_wider_than_the_weights_are_cleared_too():
+    params, where = parameters(torch.bfloat16), kept()
+    optimizer = SGD(params, lr=0.1)
+    for p in params:
+        optimizer.state[p]["wide"] = torch.ones_like(p, dtype=torch.float32)
+    with Mask(where, params).still(params, optimizer):
+        optimizer.step()
+    for p, keep in list(zip(params, where, strict=True))[:3]:
+        assert torch.equal(optimizer.state[p]["wide"], keep.float())
+
+
+def test_tensors_need_not_be_contiguous():
+    """Convolutions in channels-last: gradients and weights lie in memory otherwise than the mask."""
+    weight = nn.Parameter(torch.randn(4, 3, 2, 2).to(memory_format=torch.channels_last))
+    keep, start = torch.rand(4, 3, 2, 2) > 0.5, weight.detach().clone()
+    mask, gradient = Mask([keep], [weight]), torch.ones(4, 3, 2, 2)
+    mask.project_([gradient])
+    assert torch.equal(gradient, keep.float())
+    optimizer = SGD([weight], lr=0.1, momentum=0.9, weight_decay=0.1)
+    for _ in range(3):
+        weight.grad = gradient.clone().to(memory_format=torch.channels_last)
+        with mask.still([weight], optimizer):
+            optimizer.step()
+    assert torch.equal(weight[~keep], start[~keep])
+    assert (weight != start)[keep].all()
+    assert not optimizer.state[weight]["momentum_buffer"][~keep].any()
+
+
 def test_an_infinite_gradient_does_not_reach_a_masked_weight():
     params, where = parameters(), kept()
     mask, gradients = Mask(where, params), draw(3)

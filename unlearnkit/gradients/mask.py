@@ -26,6 +26,9 @@ class Mask:
     because decay and momentum go on moving what was masked (SalUn's repository, issue 32). A soft mask does just
     that, and only to the forget gradient, as SFRon's repair steps move all weights.
 
+    It is held as integers of the weights' width, one copy of the parameters that are masked in part, because bits can
+    be cut out in a tenth of the time that a bool takes to select them on a CPU.
+
     Args:
         kept: For each parameter where it may move, whole (not cut as sharded parameters are), bool.
         parameters: The parameters, in the same order; under FSDP2 the shards.
@@ -55,8 +58,9 @@ class Mask:
         self.hard = hard
         self.fraction = sum(int(one.sum()) for one in kept) / sum(one.numel() for one in kept)
         # None where nothing is masked out, so that whole layers cost nothing.
-        self._frozen = [
-            None if bool(one.all()) else ~_own_part(one, p) for one, p in zip(kept, parameters, strict=True)
+        self._kept = [
+            None if bool(one.all()) else _bits_of(_own_part(one, p), p)
+            for one, p in zip(kept, parameters, strict=True)
         ]
 
     @torch.no_grad()
@@ -69,10 +73,9 @@ class Mask:
         """
         if not self.hard and side != "forget":
             return
-        for gradient, frozen in zip(gradients, self._frozen, strict=True):
-            if frozen is not None:
-                # Not a product: an infinite gradient must not make NaN of a weight that stands still.
-                local_part(gradient).masked_fill_(frozen, 0.0)
+        for gradient, kept in zip(gradients, self._kept, strict=True):
+            if kept is not None:
+                _cut_(local_part(gradient), kept)
 
     @contextmanager
     def still(self, parameters: list[nn.Parameter], optimizer: torch.optim.Optimizer) -> Iterator[None]:
@@ -87,23 +90,38 @@ class Mask:
             yield
             return
         require_wide_states(optimizer)
-        masked = [
-            (p, frozen) for p, frozen in zip(parameters, self._frozen, strict=True) if frozen is not None
-        ]
+        masked = [(p, kept) for p, kept in zip(parameters, self._kept, strict=True) if kept is not None]
         before = [local_part(p.detach()).clone() for p, _ in masked]
         try:
             yield
         finally:
-            with torch.no_grad():
-                for (parameter, frozen), saved in zip(masked, before, strict=True):
-                    part = local_part(parameter.detach())
-                    torch.where(frozen, saved, part, out=part)
-        with torch.no_grad():
-            for parameter, frozen in masked:
-                _clear(optimizer, parameter, frozen)
+            for (parameter, kept), saved in zip(masked, before, strict=True):
+                now, old = (part.view(kept.dtype) for part in (local_part(parameter.detach()), saved))
+                # The new bits where they are kept, the old ones elsewhere.
+                now.bitwise_xor_(old).bitwise_and_(kept).bitwise_xor_(old)
+        for parameter, kept in masked:
+            _clear(optimizer, parameter, kept)
 
 
-def _clear(optimizer: torch.optim.Optimizer, parameter: nn.Parameter, frozen: Tensor) -> None:
+def _bits_of(mask: Tensor, parameter: Tensor) -> Tensor:
+    """Return integers as wide as a parameter's elements, all bits 1 where a mask is true."""
+    wide = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[parameter.element_size()]
+    return mask.to(wide).neg_()
+
+
+def _cut_(values: Tensor, kept: Tensor) -> None:
+    """Set values to zero where they are not kept, in place.
+
+    Not a product: an infinite gradient must not make NaN of a weight that stands still.
+    """
+    if values.element_size() == kept.element_size():
+        values.view(kept.dtype).bitwise_and_(kept)
+    else:  # states in another type than the parameter's
+        values.masked_fill_(kept == 0, 0.0)
+
+
+@torch.no_grad()
+def _clear(optimizer: torch.optim.Optimizer, parameter: nn.Parameter, kept: Tensor) -> None:
     """Set an optimizer's states to zero where a parameter is frozen: momentum would carry the weight on later."""
     for value in optimizer.state.get(parameter, {}).values():
         # Of a parameter without dimensions counters have the shape, too.
@@ -114,7 +132,7 @@ def _clear(optimizer: torch.optim.Optimizer, parameter: nn.Parameter, frozen: Te
         )
         if packed:
             raise _narrow(optimizer)
-        local_part(value).masked_fill_(frozen, 0.0)
+        _cut_(local_part(value), kept)
 
 
 def require_wide_states(optimizer: torch.optim.Optimizer) -> None:
