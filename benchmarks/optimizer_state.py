@@ -167,11 +167,29 @@ def longest_steps(settings: dict[str, Any], forget: float) -> dict[str, float]:
     }
 
 
+def longest_dead(settings: dict[str, Any]) -> float:
+    """Return the retain side's longest step in rates where it never has a gradient and the forget side has one."""
+    generator = torch.Generator().manual_seed(2)
+    p = nn.Parameter(torch.zeros(4000, dtype=torch.float64))
+    optimizer = DualOptimPlus([p], lr=1.0, **settings)
+    longest = 0.0
+    for _ in range(100):
+        for side in ("forget", "retain"):
+            noise = torch.randn(4000, generator=generator, dtype=torch.float64)
+            p.grad = torch.zeros_like(p) if side == "retain" else 1.0 + noise
+            before = p.detach().clone()
+            optimizer.step(side=side)
+            if side == "retain":
+                longest = max(longest, (p.detach() - before).abs().max().item())
+    return longest
+
+
 RULES: dict[str, dict[str, Any]] = {
     "measured": {},
     "measured, lagged": {"order": "lagged"},
     "measured, base decay .9": {"base_betas": (0.9, 0.999)},
     "measured, shared": {"second_moment": "shared"},
+    "measured, no floor": {"v_floor": 0.0},
     "slides": {"preset": "slides"},
     "slides, floor 0.01": {"preset": "slides", "v_floor": 0.01},
     "authors": {"preset": "authors"},
@@ -193,6 +211,7 @@ def steadiness() -> dict[str, dict[str, Any]]:
             "overshoot_agreeing": quiet.max().item(),
             "longest_3_to_1": longest_steps(settings, -3.0),
             "longest_10_to_1": longest_steps(settings, -10.0),
+            "longest_without_gradient": longest_dead(settings),
         }
     return found
 
@@ -243,14 +262,16 @@ def table(results: dict[str, Any]) -> str:
 def steadiness_table(results: dict[str, Any]) -> str:
     """Return what the defaults rest on as markdown."""
     lines = [
-        "| rule | noise | error, agreeing / unrelated / opposed | overshoot | longest step, 3 to 1 | 10 to 1 | v < 0 |",
-        "|:---|---:|---:|---:|---:|---:|---:|",
+        "| rule | noise | error, agreeing / unrelated / opposed | overshoot | longest step, 3 to 1 | 10 to 1 "
+        "| no gradient | v < 0 |",
+        "|:---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for name, found in results["steadiness"].items():
         error = " / ".join(f"{found['error_20_rounds'][c]:.2f}" for c in ("agreeing", "unrelated", "opposed"))
         lines.append(
             f"| {name} | {found['noise'] / results['adam_noise']:.2f} | {error} | {found['overshoot_agreeing']:.2f} | "
             f"{found['longest_3_to_1']['quantile_95']:.1f} | {found['longest_10_to_1']['quantile_95']:.1f} | "
+            f"{found['longest_without_gradient']:.2g} | "
             f"{100 * found['longest_10_to_1']['negative']:.0f} % |"
         )
     return "\n".join(lines)

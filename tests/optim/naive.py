@@ -39,8 +39,13 @@ class NaivePlus:
             v = abs(v) if self.rule.negative == "abs" else max(v, 0.0)
             v = max(v, self.rule.v_floor * hat2)
         elif self.rule.second_moment == "decoupled":
+            least = self.rule.v_floor * hat1**2
+            if own > 1 and b2:  # raised so that it is no less than that after this step
+                self.delta2[side] = max(self.delta2[side], least * (1 - b2**own) / b2)
             self.delta2[side] = b2 * self.delta2[side] + (1 - b2) * g * g
             v = self.delta2[side] / (1 - b2**own)
+            if own == 1:
+                self.delta2[side] = max(self.delta2[side], least * (1 - b2))
         else:
             steps = self.n if current else self.n + 1
             kept = self.base2 if current else a2 * self.base2 + (1 - a2) * g * g

@@ -208,6 +208,39 @@ def test_the_defaults_make_no_long_steps_where_base_and_delta_of_both_moments_do
     assert noisy({"preset": "slides"}, -10.0, 1.0)[1].max() < 10, "the floor bounds them"
 
 
+@pytest.mark.parametrize("preset", ["measured", "slides"])
+@pytest.mark.parametrize("dead", ["forget", "retain"])
+def test_a_weight_that_one_side_never_moves_makes_no_long_steps_for_it(preset: Any, dead: str) -> None:
+    """A dead unit, a black pixel, a word that a side never sees: its own second moment is exactly zero."""
+    generator = torch.Generator().manual_seed(0)
+    p = nn.Parameter(torch.zeros(400, dtype=torch.float64))
+    optimizer = DualOptimPlus([p], lr=1.0, preset=preset)
+    longest = 0.0
+    for round_ in range(100):
+        for side in ("forget", "retain"):
+            p.grad = 1.0 + torch.randn(400, generator=generator, dtype=torch.float64)
+            if side == dead:
+                p.grad.zero_()
+            before = p.detach().clone()
+            optimizer.step(side=side)
+            if side == dead and round_ > 0:
+                longest = max(longest, (p.detach() - before).abs().max().item())
+    assert longest < 7, "in rates"
+
+
+def test_without_a_floor_such_a_weight_steps_by_the_update_over_eps() -> None:
+    p = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+    optimizer = DualOptimPlus([p], lr=1.0, v_floor=0.0)
+    for gradient in (1.0, 2.0, 1.0):
+        for side in ("forget", "retain"):
+            p.grad = torch.full_like(p, 0.0 if side == "forget" else gradient)
+            before = p.detach().clone()
+            optimizer.step(side=side)
+            if side == "forget":
+                moved = (p.detach() - before).abs().max().item()
+    assert moved > 1e6
+
+
 def test_shorter_gradients_make_second_moments_negative_and_the_guard_holds() -> None:
     generator = torch.Generator().manual_seed(0)
     p = nn.Parameter(torch.zeros(500, dtype=torch.float64))

@@ -78,8 +78,9 @@ class DualOptimPlus(SidedOptimizer):
         second_moment: ``plus`` has base and delta of g*g too, whose sum can be negative; ``decoupled`` one average
             a side; ``shared`` one for both sides, with the base's decay.
         negative: What becomes of a negative second moment: its absolute value, or zero.
-        v_floor: Smallest second moment as a fraction of the base's, for ``plus``; with 0 and ``negative="floor"``
-            a coordinate whose second moment is negative steps by ``lr u / eps``.
+        v_floor: Smallest second moment: a fraction of the base's for ``plus``, of the squared base momentum for
+            ``decoupled`` (from a side's second step on). With 0 a coordinate whose second moment is negative
+            (``negative="floor"``), or in which a side never has a gradient, steps by ``lr u / eps``.
         state_bits: 32 keeps states in the parameters' type; 8 in blocks of 256 that share a scale.
         state_library: What finds the codes of 8 bits; with ``bitsandbytes`` a step takes a third of the time on a
             CPU (benchmarks/README.md). A checkpoint goes on with either.

@@ -25,7 +25,7 @@ class PlusRule:
         base_betas: Decay of the base's.
         eps: Added to the square root of the second moment.
         negative: Whether a negative second moment is taken by its absolute value, or as zero.
-        v_floor: Smallest second moment, in units of the base's (``plus`` alone).
+        v_floor: Smallest second moment, in units of the base's (``plus``) or of the squared base (``decoupled``).
     """
 
     order: Literal["current", "lagged"]
@@ -111,6 +111,9 @@ def _update_block_(
     own1 = 1 - beta1 ** (own_steps + 1)
     whole1 = 1 / (1 - base1**known) if known else 0.0
     negative = None
+    floored = rule.second_moment == "decoupled" and rule.v_floor > 0
+    if floored and own_steps and rule.betas[1]:
+        _raise_(rule, m, whole1, (1 - rule.betas[1] ** (own_steps + 1)) / rule.betas[1])
     if not plus and m.plain():
         _fused_(rule, m, lr, own1, whole1, steps, own_steps)
     else:
@@ -121,11 +124,31 @@ def _update_block_(
         root, correction, negative = _root(rule, m, squares, known, steps, own_steps)
         torch._foreach_add_(root, rule.eps * correction)
         torch._foreach_addcdiv_(m.parameters, update, root, value=-lr * correction / own1)
+    if floored and not own_steps:
+        _raise_(rule, m, whole1, 1 - rule.betas[1])
     if not current:
         torch._foreach_lerp_(m.base, m.gradients, 1 - base1)
         if plus:
             torch._foreach_lerp_(m.base_square, squares, 1 - base2)
     return negative
+
+
+def _raise_(rule: PlusRule, m: Moments, whole1: float, correction: float) -> None:
+    """Raise a side's own second moment to a fraction of the squared base.
+
+    Where a side has no gradient at all (a dead unit, a word that it never sees) its own second moment is zero, and its
+    update is what the base has moved since the delta saw it: without a floor such a weight steps by ``lr u / eps``.
+    Done before each step but a side's first, of which it stays Adam's, and after that one, for the next.
+
+    Args:
+        rule: How.
+        m: What is kept.
+        whole1: One over the base's bias correction.
+        correction: The second moment's bias correction after the step that comes, over its decay.
+    """
+    least = torch._foreach_mul(m.base, m.base)
+    torch._foreach_mul_(least, rule.v_floor * whole1**2 * correction)
+    torch._foreach_maximum_(m.square, least)
 
 
 def _fused_(
