@@ -12,8 +12,9 @@ from torch import nn
 
 from tests.callbacks.runs import batch_of, fit, module_for, nll_of, rows
 from unlearnkit.callbacks.measure import all_of, mean_nll, own_share
-from unlearnkit.datamodules.paired_datasets import PairedDatasets
+from unlearnkit.datamodules import Images, PairedDatasets
 from unlearnkit.errors import ConfigurationError
+from unlearnkit.models import ImageClassifier
 from unlearnkit.modules import UnlearningModule
 from unlearnkit.testing import ToyClassifier
 
@@ -82,3 +83,18 @@ def test_dropout_is_off_while_measuring_and_on_again_after(tmp_path: Path) -> No
     fit(module, 1, [inside], tmp_path)
     first, second = inside.found
     assert first == second == pytest.approx(nll_of(module.model.eval(), "unseen"), rel=1e-6)
+
+
+def test_what_is_measured_is_not_augmented(tmp_path: Path) -> None:
+    """A data module augments while it trains; the number must be that of the images themselves."""
+    data = Images("digits", per_class=20, augment="crop_flip", seed=1)
+    module = UnlearningModule(
+        ImageClassifier(), optimizer=lambda parameters: torch.optim.SGD(parameters, lr=1e-3)
+    )
+    inside = Inside(
+        lambda trainer, module: mean_nll(module, own_share(trainer, trainer.datamodule, "forget"))
+    )
+    fit(module, 1, [inside], tmp_path, data=data)
+    with torch.no_grad():
+        expected = module.model.eval().losses(data.collate(data.samples("forget"))).mean().item()
+    assert inside.found == pytest.approx(expected, rel=1e-6)

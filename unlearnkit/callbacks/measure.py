@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch import Trainer
 from torch import Tensor
 
@@ -96,5 +97,5 @@ def all_of(
 
 
 def on_device(trainer: Trainer, batch: Any) -> Any:
-    """Return a batch as training gets it: on this rank's device, in the precision's type."""
-    return trainer.precision_plugin.convert_input(trainer.strategy.batch_to_device(batch))
+    """Return a batch on this rank's device, in the precision's type, and not augmented: it is for measuring."""
+    return trainer.precision_plugin.convert_input(move_data_to_device(batch, trainer.strategy.root_device))
