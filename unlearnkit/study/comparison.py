@@ -19,6 +19,7 @@ from unlearnkit.errors import ConfigurationError
 from unlearnkit.evaluators.base import versions
 from unlearnkit.packaged import resolve_configs
 from unlearnkit.study.environment import hardware
+from unlearnkit.study.gap_table import gap_table
 from unlearnkit.study.matched import matched_table
 from unlearnkit.study.method import Method, load_method
 from unlearnkit.study.progress import StudyProgress
@@ -102,7 +103,7 @@ def _run(given: list[str], console: Console) -> dict[str, Any]:
                     atomic_write_json(out / "results.json", results)
         progress.start("writing the report")
         atomic_write_json(out / "results.json", results)
-        tables = (summary(results), matched_table(results))
+        tables = [summary(results), *filter(None, [gap_table(results)]), matched_table(results)]
         atomic_write_text(out / "summary.md", "\n".join(table.markdown() for table in tables))
         write_figures(out, results)
         write_report(out, results)

@@ -13,6 +13,7 @@ from unlearnkit.artifacts import atomic_write_text
 from unlearnkit.errors import ConfigurationError
 from unlearnkit.plots import file_axes, profile, quantity, render, save, tradeoff
 from unlearnkit.plots.paths import Results, label_of, methods_of, rows_of
+from unlearnkit.study.gap_table import gap_table
 from unlearnkit.study.matched import ENOUGH_SEEDS, matched, matched_table
 from unlearnkit.study.provenance import path_note, provenance
 from unlearnkit.study.table import rows, summary
@@ -115,6 +116,7 @@ def report_html(results: Results) -> str:
         _items(caveats(results)),
         f"<h2>{html.escape(last_round.title)}</h2>",
         last_round.html(),
+        *_over_seeds(results),
         *_matched(results),
         "<h2>What the columns mean</h2>",
         _meanings(results),
@@ -194,6 +196,12 @@ def _figure(results: Results) -> str:
     content = base64.b64encode(render(tradeoff(results, ax=file_axes()), "svg")).decode()
     text = "Forgetting against utility along the path of each method, with target and retrained reference."
     return f"<div class='card'><img alt='{text}' src='data:image/svg+xml;base64,{content}'></div>"
+
+
+def _over_seeds(results: Results) -> list[str]:
+    """Return the section on gap and spread, where there is one."""
+    grid = gap_table(results)
+    return [] if grid is None else [f"<h2>{html.escape(grid.title)}</h2>", grid.html()]
 
 
 def _matched(results: Results) -> list[str]:
