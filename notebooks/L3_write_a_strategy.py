@@ -25,7 +25,7 @@ import torch
 from IPython.display import Markdown
 from lightning.pytorch import Trainer
 
-from unlearnkit import NLL, AscentNLL, NGDiff, PCGrad, PlainHost, UnlearningModule
+from unlearnkit import NLL, AscentNLL, NGDiff, PairedDatasets, PCGrad, PlainHost, UnlearningModule
 from unlearnkit.gradients import Gram, Weights, gram_matrix
 from unlearnkit.plots import curves, method_styles, notebook_axes
 from unlearnkit.strategies import GramStrategy
@@ -297,7 +297,6 @@ print("sides in conflict: every one-sided form can raise the forget loss; the sy
 # rest (`NLL`).
 
 # %%
-from unlearnkit.datamodules.paired_datasets import PairedDatasets
 from unlearnkit.models import WithCriterion
 from unlearnkit.testing.lesson import accuracy, digit_net, digits, fresh, train_net
 

@@ -26,8 +26,7 @@ from functools import cache, partial
 import torch
 from IPython.display import Markdown
 
-from unlearnkit import NLL, Alternate, DualOptim, FixedWeights, PlainHost
-from unlearnkit.datamodules.paired_datasets import PairedDatasets
+from unlearnkit import NLL, Alternate, DualOptim, FixedWeights, PairedDatasets, PlainHost
 from unlearnkit.models import WithCriterion
 from unlearnkit.plots import method_styles, notebook_axes
 from unlearnkit.testing import ToyClassifier, toy_pair

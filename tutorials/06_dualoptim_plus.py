@@ -26,7 +26,7 @@ from functools import cache, partial
 import torch
 from IPython.display import Markdown
 
-from unlearnkit import NLL, Alternate, DualOptim, DualOptimPlus, PlainHost
+from unlearnkit import NLL, Alternate, DualOptim, DualOptimPlus, PairedDatasets, PlainHost
 from unlearnkit.models import WithCriterion
 from unlearnkit.plots import method_styles, notebook_axes
 from unlearnkit.testing import ToyClassifier, toy_pair
@@ -386,7 +386,6 @@ Markdown("\n".join(rows))
 # random labels as forget loss.
 
 # %%
-from unlearnkit.datamodules.paired_datasets import PairedDatasets
 from unlearnkit.testing.lesson import accuracy, digit_net, digits, fresh, train_net
 
 data = digits(forget=0.1, noise=0.1)
