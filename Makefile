@@ -8,16 +8,24 @@ PYTEST_ARGS ?=
 UNLEARNKIT_TEST_DATA ?= ../shared/data
 export UNLEARNKIT_TEST_DATA := $(abspath $(UNLEARNKIT_TEST_DATA))
 
+# Which notebooks `make notebooks` and its like work on, by their sources; empty is all of them.
+NOTEBOOKS ?=
+STUDENT ?= student
+
 BIN := $(VENV)/bin
+PAIRS := $(BIN)/python -m unlearnkit.testing.pairs
+NBVAL = $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg \
+  --nbval-cell-timeout=120 -n 2 --dist loadfile $(or $(NOTEBOOKS:.py=.ipynb),$(wildcard tutorials/*.ipynb notebooks/*.ipynb))
 EXTRAS := notebook,diffusion,lora,quant,baselines,test,dev
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet $(PIP_ARGS) -c constraints.txt
 MADE_FROM := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install quickstart test traps lint format table lab clean
+.PHONY: help venv install quickstart test notebooks notebooks-test notebooks-portable student traps lint format table lab clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  Variables: NOTEBOOKS='tutorials/03_ngdiff.py' STUDENT=$(STUDENT)"
 	@echo "  Variables: PYTHON=$(PYTHON) VENV=$(VENV) PIP_ARGS= PYTEST_ARGS= UNLEARNKIT_TEST_DATA=$(UNLEARNKIT_TEST_DATA)"
 
 # The stamps lie inside the environment and are younger than what they were made from, so that a
@@ -44,8 +52,21 @@ install: $(VENV)/.core ## Install unlearnkit alone, at known-good versions
 quickstart: $(VENV)/.core ## Install, then run the main job on generated data (no network)
 	$(BIN)/unlearnkit compare --config tofu/quickstart.yaml
 
-test: lint ## Install everything, check style and types, run all tests
+test: lint ## Install everything, check style and types, run all tests and all notebooks
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(NBVAL)
+
+notebooks: $(VENV)/.all ## Execute the notebooks' sources and write the notebooks beside them
+	$(PAIRS) build $(NOTEBOOKS)
+
+notebooks-test: $(VENV)/.all ## Run the notebooks and compare every output with what is stored
+	$(NBVAL)
+
+notebooks-portable: $(VENV)/.all ## The same on another instruction set: claims must not hang on the processor
+	ATEN_CPU_CAPABILITY=default $(NBVAL)
+
+student: $(VENV)/.all ## Write the notebooks without solutions into the folder STUDENT
+	$(PAIRS) student $(STUDENT) $(NOTEBOOKS)
 
 traps: $(VENV)/.all ## Re-introduce each known mistake, and see that a test notices
 	$(BIN)/python -m tests.traps
@@ -63,7 +84,7 @@ table: $(VENV)/.core ## Write the README's table of strategies anew from their s
 	$(BIN)/python -m tests.readme_table
 
 lab: $(VENV)/.all ## Open JupyterLab on the notebooks
-	$(BIN)/jupyter lab
+	$(BIN)/jupyter lab tutorials/README.md
 
 clean: ## Remove caches, not the environment and not results
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -467,6 +467,7 @@ rows = ["| | cost / NGDiff | w_F / w_R |", "| :-- | --: | --: |", f"| from scrat
 for alpha, lr, layer in ((0.0, 0.025, "down"), (1.5, 0.025, "down"), (1.5, 0.5, "down"), (1.5, 0.5, None)):
     rule = GradNorm(alpha=alpha, lr=lr, layer=layer)
     cost, w = trial(rule.step) / base, rule.factors
+    assert lr > 0.1 or (w[1] / w[0]).log().abs() < 0.2  # at 0.025 they have hardly moved
     rows.append(f"| α = {alpha}, lr {lr}, {layer or 'all'} | {cost:.2f} | {w[1] / w[0]:.3f} |")
 Markdown("\n".join(rows))
 
