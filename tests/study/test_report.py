@@ -169,3 +169,14 @@ def test_results_without_rows_are_refused_before_anything_is_written(tmp_path: P
     with pytest.raises(ConfigurationError, match="must hold a list `rows`"):
         write_report(tmp_path, {"protocol": {}})
     assert not list(tmp_path.iterdir())
+
+
+def test_the_figure_grows_with_its_legend(tmp_path: Path) -> None:
+    from matplotlib.image import imread
+
+    results = made_up_results(methods=1)
+    many = [row | {"method": f"m{n}", "label": f"method {n}"} for n in range(24) for row in of(results, "gd")]
+    write_figures(tmp_path / "few", made_up_results(methods=8))
+    write_figures(tmp_path / "many", results | {"rows": results["rows"] + many})
+    few, tall = (imread(tmp_path / name / "tradeoff.png").shape[0] for name in ("few", "many"))
+    assert few == 760 and tall > 1200, "3.8 inches at 200 dots, and a line for each method"

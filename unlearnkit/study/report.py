@@ -97,7 +97,7 @@ def write_figures(folder: str | os.PathLike[str], results: Results) -> list[Path
     Raises:
         ConfigurationError: The results hold no list of rows.
     """
-    return save(tradeoff(results, ax=file_axes()), Path(folder) / "tradeoff")
+    return save(tradeoff(results, ax=file_axes(_height(results))), Path(folder) / "tradeoff")
 
 
 def report_html(results: Results) -> str:
@@ -191,9 +191,14 @@ def caveats(results: Results) -> list[str]:
     return found
 
 
+def _height(results: Results) -> float:
+    """Return the height in inches that the legend needs: a line for each method and four more."""
+    return max(3.8, 0.23 * (len(methods_of(results)) + 4))
+
+
 def _figure(results: Results) -> str:
     """Return the trade-off figure as an image inside the page, on white in both themes."""
-    content = base64.b64encode(render(tradeoff(results, ax=file_axes()), "svg")).decode()
+    content = base64.b64encode(render(tradeoff(results, ax=file_axes(_height(results))), "svg")).decode()
     text = "Forgetting against utility along the path of each method, with target and retrained reference."
     return f"<div class='card'><img alt='{text}' src='data:image/svg+xml;base64,{content}'></div>"
 
