@@ -40,6 +40,10 @@ class LabelledBatch(TypedDict):
     """``[batch]``, int64; the row of each sample in its data set."""
 
 
+TRAITS = "traits.json"
+"""File in a run's folder that holds the ``ImageTraits`` of its data."""
+
+
 @dataclass(frozen=True)
 class ImageTraits:
     """What a network must know of images before it is built.

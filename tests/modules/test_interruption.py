@@ -30,6 +30,7 @@ from tests.modules.interrupted import (
     newest,
 )
 from tests.modules.test_checkpoints import SMALL
+from tests.representatives import tiny_data
 from tests.modules.tiny import flat, quiet
 from unlearnkit.callbacks import GeN
 from unlearnkit.cli import main
@@ -157,7 +158,7 @@ def test_a_killed_command_goes_on_with_the_same_bits(tmp_path: Path, monkeypatch
         keep = [f"--trainer.callbacks.dirpath={folder}", "--trainer.callbacks.save_top_k=-1"]
         keep += ["--trainer.callbacks.filename={step}", f"--trainer.max_steps={rounds}"]
         logs = [f"--trainer.logger.save_dir={tmp_path / 'runs'}"]
-        return ["fit", "--config=tofu/ngdiff_gen.yaml", *SMALL, *keep, *logs]
+        return ["fit", "--config=tofu/ngdiff_gen.yaml", *tiny_data("tofu/"), *SMALL, *keep, *logs]
 
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     last = kill_at_random(["-m", "unlearnkit", *command(killed)], killed, random.Random(2), rounds // 2)

@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from tests.modules.test_checkpoints import SMALL, distributed
+from tests.representatives import tiny_data
 from unlearnkit.cli import main
 from unlearnkit.errors import ArtifactError, ConfigurationError
+from unlearnkit.models import ImageClassifier
 from unlearnkit.study import export_run
 from unlearnkit.study.export import newest_checkpoint
 
@@ -45,7 +47,7 @@ def test_a_checkpoint_is_exported_from_its_file_and_from_a_distributed_folder(
     from safetensors.torch import load_file
 
     monkeypatch.chdir(tmp_path)
-    assert main(["fit", "--config=tofu/gd.yaml", *SMALL]) == 0
+    assert main(["fit", "--config=tofu/gd.yaml", *tiny_data("tofu/"), *SMALL]) == 0
     run = tmp_path / "runs" / "tofu" / "gd" / "version_0"
     file = newest_checkpoint(run)
     folder = distributed(file.parent / "sharded.ckpt", file)
@@ -70,3 +72,17 @@ def test_a_damaged_checkpoint_is_refused_before_anything_is_written(tmp_path: Pa
     ):
         export_run(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_classifier_is_exported_with_what_its_images_are_like(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["fit", "--config=digits/ft.yaml", *tiny_data("digits/"), *SMALL]) == 0
+    run = tmp_path / "runs" / "digits" / "ft" / "version_0"
+    model = ImageClassifier(str(export_run(run, tmp_path / "out")))
+    assert (model.traits.classes, model.traits.channels, model.traits.height) == (10, 1, 8)
+    saved = torch.load(newest_checkpoint(run), weights_only=True)["state_dict"]
+    for name, weight in model.state_dict().items():
+        assert torch.equal(weight, saved[f"model.{name}"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,15 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from unlearnkit.artifacts import atomic_write_json
+from unlearnkit.batches import TRAITS, ImageTraits
 
 
 class RunFolder(Callback):
-    """Write split, tokenizer and results of a run into the trainer's log folder.
+    """Write split, tokenizer (or what images are like) and results of a run into the trainer's log folder.
 
-    ``split.json`` and ``tokenizer/`` are there before the first round; ``results.json`` after the last one, or
-    when a fit stops with an error, which is then told under ``stopped``; ``predictions.json`` after a prediction.
+    ``split.json`` and ``tokenizer/`` or ``traits.json`` are there before the first round; ``results.json`` after the
+    last one, or when a fit stops with an error, which is then told under ``stopped``; ``predictions.json`` after a
+    prediction.
     A data module without a split or a tokenizer has none written. Nothing is written where there is no logger.
     """
 
@@ -39,6 +42,9 @@ class RunFolder(Callback):
             datamodule.split.save(folder / "split.json")
         if hasattr(datamodule, "save_tokenizer"):
             datamodule.save_tokenizer(folder / "tokenizer")
+        traits = getattr(datamodule, "traits", None)
+        if isinstance(traits, ImageTraits):
+            atomic_write_json(folder / TRAITS, asdict(traits))
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the results."""

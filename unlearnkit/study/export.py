@@ -1,4 +1,4 @@
-"""export: a run's folder becomes a plain ``from_pretrained`` folder in safetensors."""
+"""export: a run's folder becomes a plain folder in safetensors."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from jsonargparse import ArgumentParser
 from torch import nn
 
 import unlearnkit.models  # noqa: F401  (short class names in YAML resolve to imported classes)
-from unlearnkit.artifacts import atomic_folder
+from unlearnkit.artifacts import atomic_folder, read_json
+from unlearnkit.batches import TRAITS, ImageTraits
 from unlearnkit.errors import ArtifactError, ConfigurationError
 from unlearnkit.modules.checkpoints import read_weights
 
 
 def export_run(run: str | Path, out: str | Path) -> Path:
-    """Write the model of a run as a folder that ``AutoModelForCausalLM.from_pretrained`` reads.
+    """Write the model of a run as a folder: one that ``from_pretrained`` reads, or ``ImageClassifier(name=...)``.
 
     Args:
         run: Folder of a run: one method of ``compare``, or the log folder of ``unlearnkit fit``, of which the
@@ -79,7 +80,7 @@ def newest_checkpoint(folder: Path) -> Path:
 
 
 def _rebuild(config: dict[str, Any], run: Path) -> tuple[Any, Any]:
-    """Build the run's model, without weights that matter, and load its tokenizer if it has one."""
+    """Build the run's model, without weights that matter, for its tokenizer or images."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(nn.Module, "model", required=True)
     section = config["model"]["init_args"]["model"]
@@ -90,6 +91,8 @@ def _rebuild(config: dict[str, Any], run: Path) -> tuple[Any, Any]:
 
         tokenizer = AutoTokenizer.from_pretrained(run / "tokenizer")
         model.materialize(tokenizer)
+    if (run / TRAITS).is_file():
+        model.materialize(ImageTraits(**read_json(run / TRAITS)))
     if not hasattr(model, "save"):
         raise ConfigurationError(
             f"`run` must be of a model that can be saved as a folder. Found {type(model).__name__}. "
