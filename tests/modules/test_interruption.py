@@ -30,8 +30,8 @@ from tests.modules.interrupted import (
     newest,
 )
 from tests.modules.test_checkpoints import SMALL
-from tests.representatives import tiny_data
 from tests.modules.tiny import flat, quiet
+from tests.representatives import tiny_data
 from unlearnkit.callbacks import GeN
 from unlearnkit.cli import main
 from unlearnkit.errors import ArtifactError
