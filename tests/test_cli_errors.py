@@ -51,7 +51,7 @@ def test_unknown_class_path_lists_the_names_too(found):
 
 def test_a_class_of_another_kind_is_refused_with_the_names_of_the_right_kind():
     message = str(explained(report("--model.forget=NGDiff")))
-    assert "`--model.forget` must be one of: AscentNLL" in message
+    assert "`--model.forget` must be one of: AdaptiveAscent, AscentKL, AscentNLL" in message
 
 
 def test_unknown_option_lists_the_options_of_the_class():

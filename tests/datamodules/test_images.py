@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from PIL import Image
 
-from unlearnkit.datamodules import ForgetSet, Images
+from unlearnkit.datamodules import ForgetSet, Images, ImageSet
+from unlearnkit.datamodules.images import _of_one_kind
 from unlearnkit.errors import ConfigurationError, DataError, UnknownNameError
 from unlearnkit.models import ImageClassifier
 from unlearnkit.modules import UnlearningModule
@@ -113,3 +115,35 @@ def test_refused(arguments, error, words):
 def test_before_setup_there_is_nothing():
     with pytest.raises(ConfigurationError, match=r"Call \.setup\(\) first"):
         _ = Images("digits").classes
+
+
+def folders(root, parts, mode="RGB", size=6):
+    """Write ``part -> classes``, two pictures a class."""
+    for part, classes in parts.items():
+        for name in classes:
+            for number in range(2):
+                path = root / part / name / f"{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.new(mode if part == "train" else "RGB", (size, size), number * 90).save(path)
+    return str(root)
+
+
+def test_a_test_part_with_other_classes_is_refused(tmp_path):
+    source = folders(tmp_path, {"train": ["cat", "dog"], "test": ["dog"]})
+    with pytest.raises(DataError, match=r"same classes.*Found \['cat', 'dog'\] and \['dog'\]"):
+        Images(source, forget=ForgetSet(rows=[0])).setup()
+
+
+def test_a_test_part_without_labels_is_refused():
+    train = ImageSet(torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.tensor([0, 1]), ("a", "b"))
+    test = ImageSet(train.images, torch.tensor([0, -1]), train.classes)
+    with pytest.raises(DataError, match="label from 0 to 1.*Found -1 at row 1 of the test part of 'x'"):
+        _of_one_kind(train, test, "x")
+
+
+def test_sizes_and_channels_of_both_parts():
+    colour, grey = (torch.zeros(2, channels, 4, 4, dtype=torch.uint8) for channels in (3, 1))
+    train = ImageSet(colour, torch.tensor([0, 1]), ("a", "b"))
+    assert _of_one_kind(train, ImageSet(grey, train.labels, train.classes), "x").images.shape == (2, 3, 4, 4)
+    with pytest.raises(DataError, match=r"same channels, height and width.*\[1, 4, 4\] and \[3, 4, 4\]"):
+        _of_one_kind(ImageSet(grey, train.labels, train.classes), train, "x")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from unlearnkit.errors import DataNotFoundError, UnknownNameError
+from unlearnkit.errors import ConfigurationError, DataNotFoundError, UnknownNameError
 from unlearnkit.models.image_network import SmallNet, build_network
 
 
@@ -51,6 +51,16 @@ def test_refused():
         build_network("resnet8x", 10, 3, 32)
     with pytest.raises(UnknownNameError, match="`stem`"):
         build_network("resnet18", 10, 3, 32, stem="none")
+
+
+@pytest.mark.parametrize(
+    ("name", "channels"), [("mobilenet_v3_small", 1), ("squeezenet1_0", 3), ("googlenet", 3)]
+)
+def test_networks_that_do_not_fit_are_refused_before_they_fail(name, channels):
+    with pytest.raises(
+        ConfigurationError, match=f"`network` must be one whose.*Found torchvision's '{name}'"
+    ):
+        build_network(name, 10, channels, 32)
 
 
 def test_weights_out_of_reach(monkeypatch, tmp_path):

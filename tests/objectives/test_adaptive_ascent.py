@@ -30,6 +30,24 @@ def test_loss_and_gradient_are_the_published_ones(alpha, power):
     torch.testing.assert_close(model.layer.weight.grad, twin.layer.weight.grad)
 
 
+class Sure(ToyClassifier):
+    """Knows its first sample so well that fp32 rounds the loss to 0."""
+
+    def forward(self, batch):
+        logits = super().forward(batch)
+        first = torch.zeros_like(logits[0]).index_fill(0, batch["targets"][:1], 200.0)
+        return torch.cat([(logits[0] + first)[None], logits[1:]])
+
+
+@pytest.mark.parametrize(("floor", "forgets"), [(0.0, False), (1e-4, True)])
+def test_a_sample_without_any_loss_does_not_stop_the_others(floor, forgets):
+    model, batch = Sure(seed=1), toy_batch(7)
+    assert model.losses(batch)[0] == 0
+    value = AdaptiveAscent(floor=floor)(model, batch)
+    (value.sums.sum() / value.counts.sum()).backward()
+    assert (model.layer.weight.grad.norm() > 1e-2) == forgets
+
+
 def test_micro_batches_share_one_normalisation():
     batch = toy_batch(6)
     cut = [{name: value[low : low + 2] for name, value in batch.items()} for low in (0, 2, 4)]
@@ -52,7 +70,9 @@ def test_what_is_forgotten_already_weighs_least():
     assert torch.equal(weights[order], weights.sort(descending=True).values)
 
 
-@pytest.mark.parametrize(("arguments", "name"), [({"alpha": 0.0}, "alpha"), ({"power": -1.0}, "power")])
+@pytest.mark.parametrize(
+    ("arguments", "name"), [({"alpha": 0.0}, "alpha"), ({"power": -1.0}, "power"), ({"floor": -1.0}, "floor")]
+)
 def test_refused(arguments, name):
     with pytest.raises(ConfigurationError, match=f"`{name}` must be"):
         AdaptiveAscent(**arguments)

@@ -58,6 +58,14 @@ def test_where_there_is_none():
     assert gap_table(results(target=[(1, 1, 1, 1)] * 2, rl=[(1, 1, 1, 1)] * 2)) is None
 
 
+def test_without_attacks_there_is_none():
+    rows = [
+        row | {"summary": {k: v for k, v in row["summary"].items() if k != NUMBERS[3]}}
+        for row in FULL["rows"]
+    ]
+    assert gap_table(FULL | {"rows": rows}) is None
+
+
 def test_it_says_what_it_is():
     text = gap_table(FULL).markdown()
     assert "as in paper 002" in text and "bootstrap" in text and "Std divides by the number of seeds" in text

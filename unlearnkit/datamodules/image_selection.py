@@ -23,8 +23,9 @@ class ForgetSet:
         classes: Names or numbers of classes.
         rows: Row numbers of the training set.
         count: Of each class named, as many images, drawn at random; None takes them all.
-        retain: What is kept: ``all`` other images, or those of ``other_classes`` only (as in paper 001's
-            appendix C, where 500 dogs are forgotten and no other dog is trained on again).
+        retain: What is kept: ``all`` other images, or those of ``other_classes`` only (paper 001's appendix C forgets
+            500 dogs and retains the other classes). Images on neither side are left out of the target's training,
+            too; the paper does not say whether it trained on its other dogs.
         seed: Of what is drawn. It is not the run's seed: five seeds of unlearning share one forget set.
 
     Raises:

@@ -15,7 +15,7 @@ from unlearnkit.datamodules.augmentation import crop_and_flip
 from unlearnkit.datamodules.base import EpochLength, ForgetRetainDataModule, Part, TrainOn
 from unlearnkit.datamodules.image_files import ImageSet, load_images
 from unlearnkit.datamodules.image_selection import ForgetSet
-from unlearnkit.errors import ConfigurationError, UnknownNameError
+from unlearnkit.errors import ConfigurationError, DataError, UnknownNameError
 
 Augmentation = Literal["none", "crop", "crop_flip"]
 
@@ -102,6 +102,7 @@ class Images(ForgetRetainDataModule):
         self.evaluation_names = ["forget", "retain", "test"]
         self._train: ImageSet | None = None
         self._test: ImageSet | None = None
+        self._retained: list[int] = []
 
     # -------------------------------------------------------------------------------- set-up
 
@@ -123,8 +124,9 @@ class Images(ForgetRetainDataModule):
             source=f"images {digest[:16]}{noise}",
             rows=len(found),
         )
+        self._retained = found.labels[torch.tensor(retain)].unique().tolist()  # type: ignore[no-untyped-call]
         self._train = ImageSet(found.images, self._noisy(found), found.classes)
-        self._test = load_images(self.source, "test", self.size)
+        self._test = _of_one_kind(self._train, load_images(self.source, "test", self.size), self.source)
 
     def _noisy(self, found: ImageSet) -> Tensor:
         """Return the labels to train on."""
@@ -145,6 +147,12 @@ class Images(ForgetRetainDataModule):
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, known after ``setup``."""
         return self._known()[0].classes
+
+    @property
+    def retained_classes(self) -> list[int]:
+        """Classes of which an image is retained, by their true labels; known after ``setup``."""
+        self._known()
+        return self._retained
 
     @property
     def traits(self) -> ImageTraits:
@@ -208,6 +216,34 @@ class Images(ForgetRetainDataModule):
         images = batch["inputs"]
         shifted = crop_and_flip(images, generator, images.shape[-1] // 8, flip=self.augment == "crop_flip")
         return batch | {"inputs": shifted}
+
+
+def _of_one_kind(train: ImageSet, test: ImageSet, source: str) -> ImageSet:
+    """Return the test images in the form of the training images; refuse what cannot be classified alike."""
+    if train.images.shape[1] == 3 and test.images.shape[1] == 1:
+        test = ImageSet(test.images.expand(-1, 3, -1, -1), test.labels, test.classes)
+    pairs: dict[str, tuple[list[Any], list[Any]]] = {
+        "classes": (list(train.classes), list(test.classes)),
+        "channels, height and width": (list(train.images.shape[1:]), list(test.images.shape[1:])),
+    }
+    for what, (wanted, found) in pairs.items():
+        if wanted != found:
+            raise DataError(
+                f"`source` must have the same {what} in its training and test part. Found {_shown(wanted)} and "
+                f"{_shown(found)} in {source!r}. Give both parts one form."
+            )
+    outside = ((test.labels < 0) | (test.labels >= len(train.classes))).nonzero()[:, 0].tolist()
+    if outside:
+        raise DataError(
+            f"`source` must have a label from 0 to {len(train.classes) - 1} for each test image. Found "
+            f"{int(test.labels[outside[0]])} at row {outside[0]} of the test part of {source!r}: a test part without "
+            "labels is of no use here. Use one that has them, e.g. the validation part."
+        )
+    return test
+
+
+def _shown(found: list[Any]) -> str:
+    return str(found) if len(found) <= 5 else f"{len(found)} ({', '.join(map(str, found[:3]))}, ...)"
 
 
 def _first_of_each(found: ImageSet, count: int) -> ImageSet:

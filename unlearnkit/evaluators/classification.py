@@ -71,7 +71,7 @@ class ClassificationEvaluator(Evaluator):
 
     Args:
         batch_size: Images in a batch.
-        rows: Images of each set to evaluate, its first ones; None evaluates all.
+        rows: Images of each set to evaluate, evenly spread over it (sets may be sorted by class); None evaluates all.
         attacks: Whether the membership attacks are made.
         attack_rows: Images of either kind that the SVC is trained on at most; None takes all, as SalUn does.
 
@@ -107,7 +107,7 @@ class ClassificationEvaluator(Evaluator):
             MismatchError: The reference belongs to another split, or to other forget images.
         """
         found = {name: self._predict(model, datamodule, name) for name in SETS}
-        held_out = _not_retained(found["retain"][1], found["test"][1])
+        held_out = _not_retained(datamodule.retained_classes, found["test"][1])
         summary = self._summary(found, held_out)
         probabilities, labels, index = found["forget"]
         kept = probabilities.numel() <= MOST_NUMBERS
@@ -117,7 +117,7 @@ class ClassificationEvaluator(Evaluator):
             "comparability": {
                 "format": FORMAT,
                 "split_hash": datamodule.split.hash,
-                "rows": "all" if self.rows is None else f"the first {self.rows} of each set",
+                "rows": "all" if self.rows is None else f"{self.rows} of each set, evenly spread",
                 "n": {name: len(rows[1]) for name, rows in found.items()},
                 "attack_rows": self.attack_rows,
             },
@@ -140,7 +140,7 @@ class ClassificationEvaluator(Evaluator):
     @torch.no_grad()
     def _predict(self, model: Any, datamodule: Any, name: str) -> tuple[Tensor, Tensor, Tensor]:
         """Return probabilities [n, classes], labels [n] and rows [n] of one set, on the CPU in its order."""
-        samples = datamodule.evaluation_samples(name)[: self.rows]
+        samples = _spread(datamodule.evaluation_samples(name), self.rows)
         if not len(samples):
             raise DataError(f"`{name}` must hold at least one image. Found none. Evaluate a set with images.")
         rank, world = place(model)
@@ -151,7 +151,10 @@ class ClassificationEvaluator(Evaluator):
                 batch = datamodule.collate(samples[rank::world][low : low + self.batch_size])
                 moved = {key: value.to(device) for key, value in batch.items()}
                 logits = model(moved).float().softmax(-1).cpu()
-                own += zip(logits, batch["targets"].tolist(), batch["index"].tolist(), strict=True)
+                # Copies: a view of the batch would send all of it along with each row.
+                own += zip(
+                    map(torch.clone, logits), batch["targets"].tolist(), batch["index"].tolist(), strict=True
+                )
         rows = gather(own, world)
         numbers = [torch.tensor([row[place] for row in rows]) for place in (1, 2)]
         return torch.stack([row[0] for row in rows]), numbers[0], numbers[1]
@@ -200,9 +203,20 @@ def _tensor(rows: list[list[float | None]]) -> Tensor:
     return torch.tensor([[float("nan") if value is None else value for value in row] for row in rows])
 
 
-def _not_retained(retained: Tensor, test: Tensor) -> Tensor:
+def _spread(samples: Any, rows: int | None) -> Any:
+    """Return some samples, evenly spread.
+
+    >>> _spread(range(10), 4)
+    [0, 2, 5, 7]
+    """
+    if rows is None or rows >= len(samples):
+        return samples
+    return [samples[place * len(samples) // rows] for place in range(rows)]
+
+
+def _not_retained(retained: list[int], test: Tensor) -> Tensor:
     """Mark the test images of classes of which no image is retained, [n] bool; none where that is all of them."""
-    marked = ~torch.isin(test, retained)
+    marked = ~torch.isin(test, torch.tensor(retained))
     return marked if not marked.all() else torch.zeros_like(marked)
 
 

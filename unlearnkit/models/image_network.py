@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from unlearnkit.errors import DataNotFoundError, UnknownNameError
+from unlearnkit.errors import ConfigurationError, DataNotFoundError, UnknownNameError
 
 Stem = Literal["auto", "cifar", "imagenet"]
 
@@ -31,6 +31,7 @@ def build_network(
     Raises:
         UnknownNameError: There is no such network, or ``stem`` is none of the three.
         DataNotFoundError: The weights are not to be had.
+        ConfigurationError: A network of torchvision cannot be fitted to the data.
     """
     if stem not in ("auto", "cifar", "imagenet"):
         raise UnknownNameError.among("stem", stem, ["auto", "cifar", "imagenet"])
@@ -98,6 +99,13 @@ def _torchvision(name: str, classes: int, channels: int, small: bool, pretrained
     from torchvision.models import get_model
 
     network: Any = get_model(name, weights="DEFAULT" if pretrained else None)
+    resnet = name.startswith(("resnet", "resnext", "wide_resnet"))
+    linear = any(isinstance(part, nn.Linear) for part in network.modules())
+    if (channels != 3 and not resnet) or not linear or name.startswith(("inception", "googlenet")):
+        raise ConfigurationError(
+            f"`network` must be one whose first and last layer fit the data ({channels} channels, one output). Found "
+            f"torchvision's {name!r}. Use a ResNet, or a network of timm (timm.list_models())."
+        )
     _replace_head(network, classes)
     if name.startswith(("resnet", "resnext", "wide_resnet")) and (small or channels != 3):
         first = network.conv1

@@ -133,8 +133,16 @@ def ask_ahead(trainer: Trainer, reference: Any, sides: Iterable[Side]) -> Cached
         trainer: About to train; its data module tells the batches.
         reference: The live reference, on the trainer's device.
         sides: The sides whose objective compares with it.
+
+    Raises:
+        ConfigurationError: The data are augmented: a sample is another one in each round.
     """
     datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+    if getattr(datamodule, "augment", "none") != "none":
+        raise ConfigurationError(
+            "`cache_reference` must be off where the data are augmented: answers are kept by sample, and a sample is "
+            f"another image in each round. Found augment={datamodule.augment!r}. Set cache_reference=false."
+        )
     cache = CachedReference(datamodule.split.rows)
     # A sharded reference answers when all ranks ask: none may leave out a batch that it happens to know.
     again = trainer.lightning_module.device_mesh is not None

@@ -92,6 +92,7 @@ def _rebuild(config: dict[str, Any], run: Path) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(run / "tokenizer")
         model.materialize(tokenizer)
     if (run / TRAITS).is_file():
+        model.pretrained = False  # the checkpoint's weights are about to take the place of any
         model.materialize(ImageTraits(**read_json(run / TRAITS)))
     if not hasattr(model, "save"):
         raise ConfigurationError(

@@ -30,7 +30,8 @@ def gap_table(results: Results) -> Grid | None:
         results: A results dict as ``compare`` writes it, of ClassificationEvaluator.
 
     Returns:
-        The table, or None where results are of another evaluation or hold fewer than two seeds of a method.
+        The table, or None where results are of another evaluation, lack one of the four numbers (no attacks were made)
+        or hold fewer than two seeds of a method.
 
     >>> from unlearnkit.testing.results import made_up_results
     >>> gap_table(made_up_results()) is None
@@ -38,7 +39,13 @@ def gap_table(results: Results) -> Grid | None:
     """
     retrained = {row.get("seed"): dict(row["summary"]) for row in rows_of(results, "retrained")}
     groups = [rows_of(results, "target"), *methods_of(results).values()]
-    if results.get("evaluation") != "classification" or not retrained or min(map(len, groups)) < 2:
+    whole = all(set(NUMBERS) <= set(row["summary"]) for group in groups for row in group)
+    if (
+        results.get("evaluation") != "classification"
+        or not retrained
+        or min(map(len, groups)) < 2
+        or not whole
+    ):
         return None
     names = [quantity(name, results) for name in NUMBERS]
     reference = list(retrained.values())
@@ -62,7 +69,7 @@ def gap_table(results: Results) -> Grid | None:
         ),
         tuple(body),
         (
-            f"Intervals: {DRAWS} bootstrap draws of the {len(groups[-1])} seeds, each with its retrained reference; of "
+            f"Intervals: {DRAWS} bootstrap draws of the {len(retrained)} seeds, each with its retrained reference; of "
             "so few seeds they cover less than 95 %. Std divides by the number of seeds.",
             caption(results),
         ),

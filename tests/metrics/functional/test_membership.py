@@ -85,12 +85,16 @@ def test_the_svc_is_salun_s():
     retain, test, forget = (
         torch.tensor(generator.beta(a, b, n)) for a, b, n in ((5, 1, 90), (3, 2, 60), (4, 1, 50))
     )
-    features = np.concatenate([retain[:60].numpy(), test.numpy()])[:, None]
+    features = np.concatenate([retain[[i * 90 // 60 for i in range(60)]].numpy(), test.numpy()])[:, None]
     machine = SVC(C=3, gamma="auto", kernel="rbf").fit(features, np.r_[np.ones(60), np.zeros(60)])
     expected = 1 - machine.predict(forget.numpy()[:, None]).mean()
     assert confidence_nonmember_rate(retain=retain, test=test, forget=forget) == pytest.approx(expected)
     fewer = confidence_nonmember_rate(retain=retain, test=test, forget=forget, rows=20)
-    assert fewer == confidence_nonmember_rate(retain=retain[:20], test=test[:20], forget=forget)
+    chosen = {
+        name: scores[[i * len(scores) // 20 for i in range(20)]]
+        for name, scores in (("retain", retain), ("test", test))
+    }
+    assert fewer == confidence_nonmember_rate(**chosen, forget=forget)
 
 
 @pytest.mark.parametrize("attack", [entropy_member_rate, confidence_nonmember_rate])

@@ -68,15 +68,15 @@ def entropy_member_rate(retain: Tensor, test: Tensor, forget: Tensor) -> float:
 def confidence_nonmember_rate(retain: Tensor, test: Tensor, forget: Tensor, rows: int | None = 2000) -> float:
     """Return the fraction of forget images called *non-members* by an SVC on the true class's probability (SalUn).
 
-    The first retain images, as many as there are test images, are set against the test images; the machine is
+    As many retain images as there are test images, evenly spread, are set against the test images; the machine is
     SVC(C=3, RBF kernel, gamma "auto").
 
     Args:
         retain: Probability of its own label of each retain image, [n].
         test: Of each test image.
         forget: Of each forget image.
-        rows: Images of either kind that the machine is trained on at most, the first ones: its time grows with their
-            square. None takes all, as SalUn does.
+        rows: Images of either kind that the machine is trained on at most: its time grows with their square. None
+            takes all, as SalUn does.
 
     Returns:
         A fraction; NaN where a score is not finite, which is a model that diverged.
@@ -93,7 +93,7 @@ def confidence_nonmember_rate(retain: Tensor, test: Tensor, forget: Tensor, rows
     if not _sound(retain=retain, test=test, forget=forget):
         return math.nan
     most = min(len(retain), len(test), rows or len(test))
-    features, members = _pairs(retain[:most], test[:most])
+    features, members = _pairs(_spread(retain, most), _spread(test, most))
     attack = SVC(C=3, gamma="auto", kernel="rbf").fit(features, members)
     return float(1 - attack.predict(_column(forget)).mean())
 
@@ -125,6 +125,11 @@ def _sound(**sets: Tensor) -> bool:
         if not len(scores):
             raise DataError(f"`{name}` must hold at least one score. Found none. Evaluate a set with images.")
     return all(bool(scores.isfinite().all()) for scores in sets.values())
+
+
+def _spread(scores: Tensor, most: int) -> Tensor:
+    """Return some scores, evenly spread: data sets may be sorted by class."""
+    return scores[torch.arange(most, device=scores.device) * len(scores) // most]
 
 
 def _column(scores: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
