@@ -103,7 +103,7 @@ def _values(option: str, command: str) -> list[str]:
             if bool(re.search(r"(?m)^methods:", text)) == (command == "compare")
         ]
     if option == "--methods":
-        return [name.rpartition("/")[2] for name in method_names()]
+        return sorted({name.rpartition("/")[2] for name in method_names()})
     topic = topic_of(option.strip("-+"), command)
     return list(entries(topic)) if topic is not None else []
 

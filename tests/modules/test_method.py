@@ -89,7 +89,7 @@ def test_a_resumed_run_ends_with_the_same_bits(optimizer: str, tmp_path: Path) -
         (
             "AdamW",
             None,
-            r"`optimizer` of the checkpoint must be the one that goes on, AdamW. Found DualOptimPlus\(second",
+            r"`optimizer` of the checkpoint must be the one that goes on, AdamW. Found DualOptimPlus\(order",
         ),
         (
             "DualOptimPlus-slides",
