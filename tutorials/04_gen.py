@@ -55,13 +55,13 @@ print(
 def run(strategy, rate, gen=None, order=0, rounds=20, optimizer=torch.optim.SGD):
     """Unlearn a copy of the target; `order` seeds which rows meet in a batch. Return it and a log."""
     batches, model, log = authors(), fresh(target), []
-    batches.seed = order
+    batches.seed, stepper = order, optimizer(model.parameters(), lr=rate)
     batches.setup()
-    stepper = optimizer(model.parameters(), lr=rate)
     host = PlainHost(model, forget=AscentNLL(), retain=NLL(), optimizer=stepper)
-    for batch in map(batches.batch, range(rounds)):
+    for t, batch in enumerate(map(batches.batch, range(rounds))):
+        other = {"retain": batches.probe_batch("retain", t)} if gen and gen.preset == "autogen" else None
         try:
-            report = gen.step(strategy, host, batch) if gen else strategy.step(host, batch)
+            report = gen.step(strategy, host, batch, other) if gen else strategy.step(host, batch)
         except NonFiniteError:
             break
         losses = {"L_R": float(report.losses["retain"]), "L_F": -float(report.losses["forget"])}
@@ -167,10 +167,10 @@ for ax, side, note in zip(axes, ("retain", "forget"), ("lower is better", "highe
 print("along d both losses bend up; the retain loss has its minimum ahead, the forget loss rises")
 
 # %% [markdown]
-# Near the three points the losses follow the parabolas; further out they leave them, the retain loss by being flatter,
-# the forget loss by being steeper. A fit is a statement about the neighbourhood it was made in. At $\eta^*$ the retain
-# loss is lower and the forget loss higher than at $\eta=0$: that is the bargain of eq. (6). It says nothing of how
-# high $L_F$ is by then.
+# Near the three points the losses follow the parabolas; further out ahead they leave them, the retain loss by being
+# flatter, the forget loss by being steeper. A fit is a statement about the neighbourhood it was made in. At $\eta^*$
+# the retain loss is lower and the forget loss higher than at $\eta=0$: that is the bargain of eq. (6). It says nothing
+# of how high $L_F$ is by then.
 #
 # ## Algorithm 1 from scratch
 #
@@ -271,7 +271,7 @@ print("at a distance of 0.0001 rounding drowns the curvature; 0.01 is better tha
 plain, guarded = GeNCore(safeguard=False), GeNCore()
 stays, moves = (run(NGDiff(), 1e-4, gen, rounds=1)[1][-1]["rate"] for gen in (plain, guarded))
 assert stays == 1e-4 and plain.refusals == {"noise": 1} and moves > 0.01 and not guarded.refusals
-print("started at 1e-4 the printed algorithm finds nothing to fit; the safeguard finds a rate above 0.01")
+print("started at 1e-4 my Algorithm 1 finds nothing to fit; the safeguard finds a rate above 0.01")
 
 # %% [markdown]
 # Our model is a lucky case: it knows its retain data by heart, so $L_R$ is some 0.015 nats. With $L_R=2$ and the same
@@ -326,8 +326,9 @@ print("the same batch proposes over 1.6 times the rate that all retain rows ask 
 # ## Does the start rate still matter?
 #
 # The experiment: NGDiff by plain gradient descent (SGD, as Algorithm 1 is written), 20 rounds, the three start rates
-# from above, three orders of the data, with and without GeN. Compare the next figure with the first one, which has
-# the same axes; below it, what GeN did to the rate, and how long the gradients were (Figure 5).
+# from above, three orders of the data, with and without GeN. Compare the next figure with the first one, which has the
+# same axes (the curve of the start 0.0001 lies hidden under another); below it, what GeN did to the rate, and how long
+# the gradients were (Figure 5).
 
 # %%
 auto = {(rate, order): run(NGDiff(), rate, GeNCore(), order) for rate in RATES for order in range(3)}
@@ -379,10 +380,10 @@ print("the well-chosen fixed rate keeps as much as GeN: GeN saves the search, it
 # The gradients differ more and more in length; NGDiff's division by it is what keeps the forget side in check. The
 # paper's rate rose, from $5\cdot10^{-5}$ to $2\cdot10^{-4}$ under Adam. Ours does not: neither is a rule.
 #
-# One target is one target. We repeated the experiment with four others, each with three orders of its own. The forget
-# recall under GeN again hardly depended on the start. The mean retain recall under GeN lay between 0.84 and 1.00, with
-# 0.71 in the worst single run; that of the fixed rate 0.1 never fell below 0.98. The overshoot of the same batch may
-# have its price there; we did not separate it.
+# One target is one target. We repeated the experiment with four others, each with three orders of its own (measured
+# apart, not in this notebook). The forget recall under GeN again hardly depended on the start. The mean retain recall
+# under GeN lay between 0.84 and 1.00, with 0.71 in the worst single run; that of the fixed rate 0.1 never fell below
+# 0.98. The overshoot of the same batch may have its price there; we did not separate it.
 #
 # ## The same question, larger
 #
@@ -403,12 +404,13 @@ for ax, side in zip(axes, ("forget", "retain"), strict=True):
         ax.errorbar(STARTS, means[side, label], reach, marker="o", capsize=3, label=label)
     ax.set(ylabel=f"{side} recall ({'↑' if side == 'retain' else '↓'} is better)", xlabel="start rate")
     ax.legend(loc="center right" if side == "forget" else "lower left")
-assert max(means["forget", "GeN"]) < 0.2 and max(means["retain", "GeN"]) < 0.8
+assert max(means["forget", "GeN"]) < 0.2 and max(means["retain", "GeN"]) < means["retain", "fixed"][2] < 0.8
 assert means["retain", "fixed"][-1] < 0.1 < 0.3 < min(means["retain", "GeN"])
 print("with AdamW too the start rate hardly matters under GeN; and at round 40 every start has lost utility")
 
 # %% [markdown]
-# Both halves are worth keeping. GeN frees the method of its first rate. It does not say when to stop: NGDiff goes on
+# Both halves are worth keeping. GeN frees the method of its first rate. At the last round the fixed rate 1e-3 keeps
+# more than GeN does from any start, at as low a forget recall. And GeN does not say when to stop: NGDiff goes on
 # pushing the forget loss up with unit weight, and forty rounds of it under Adam were too many. Read along the path, at
 # the round where the forget recall first comes within 0.1 of the retrained model's, the five GeN runs keep a model
 # utility between 0.77 and 0.84 (table in that folder). Lab L5 is about such readings.
@@ -416,13 +418,16 @@ print("with AdamW too the start rate hardly matters under GeN; and at round 40 e
 # ## Table 3 in small: does GeN help any direction?
 #
 # The paper puts its automatic rate under every method. We do it three ways: a fixed rate of 0.1 (chosen for NGDiff and
-# for nothing else), Algorithm 1 as printed, and the library's GeN. The difference of the last two is what is kept
-# between two fits: the *rate*, or, for a direction whose length is not bounded, the *length* of the step.
+# for nothing else), Algorithm 1 from scratch as above (rate kept between fits, first fit at round 0, which the paper
+# does not do; its own count, whose first fit comes at t = 10, was not tried), and the library's GeN. One order of the
+# data. The difference of the last two is what is kept between two fits: the *rate*, or, for a direction whose length is
+# not bounded, the *length* of the step.
 
 # %% tags=["nbval-ignore-output"]
 METHODS = {"GDiff 0.9": FixedWeights(0.9), "GDiff 0.5": FixedWeights(0.5), "LossNorm": LossNorm()}
 METHODS["NGDiff"] = NGDiff()
-WAYS = {"fixed 0.1": None, "as printed": {"hold": "rate", "safeguard": False}, "library's GeN": {}}
+HELD = "rate held (from round 0)"
+WAYS = {"fixed 0.1": None, HELD: {"hold": "rate", "safeguard": False}, "library's GeN": {}}
 outcome, lines = {}, ["| | " + " | ".join(WAYS) + " |", "|---|---|---|---|"]
 for method, strategy in METHODS.items():
     cells = [method]
@@ -432,20 +437,19 @@ for method, strategy in METHODS.items():
         outcome[method, way] = found
         cells.append("{forget_rouge:.2f} / {retain_rouge:.2f} (L_F {highest:.2g})".format(**found))
     lines.append("| " + " | ".join(cells) + " |")
-display(
-    Markdown("Recall, forget ↓ / retain ↑, and the highest forget loss; one order\n\n" + "\n".join(lines))
-)
+title = "Recall, forget ↓ / retain ↑, and the highest forget loss; one order of the data\n\n"
+display(Markdown(title + "\n".join(lines)))
 
 # %%
 for method in ("GDiff 0.9", "GDiff 0.5"):
-    found = outcome[method, "as printed"]
+    found = outcome[method, HELD]
     assert found["retain_rouge"] < 0.3 and (found["rounds"] < 20 or found["highest"] > 1e3)
     assert outcome[method, "fixed 0.1"]["forget_rouge"] > 0.7
 for method in ("LossNorm", "NGDiff"):
-    assert outcome[method, "as printed"]["highest"] < 100
+    assert outcome[method, HELD]["highest"] < 100
 kept = [outcome[f"GDiff {c}", "library's GeN"]["retain_rouge"] for c in (0.9, 0.5)]
 assert kept[0] > kept[1] + 0.2
-print("as printed, GeN under GDiff runs away (forget loss above 1000, or infinite); LossNorm and NGDiff stay")
+print("rate held: GeN under GDiff runs away (forget loss above 1000, or infinite); LossNorm and NGDiff stay")
 print("holding the length of the step rescues GDiff 0.9 rather than GDiff 0.5")
 
 # %% [markdown]
@@ -548,9 +552,10 @@ print("Prodigy's steps go on growing, and the retain loss with them: it loses wh
 # **Exercise 2 (knob).** Rerun the start-rate experiment for one order with `GeNCore(every=1)`, `GeNCore(every=30)` and
 # `GeNCore(preset="autogen")` at start rates 0.0001 and 1. Predict first: which of them still forgets from 0.0001?
 #
-# **Exercise 3 (code).** AutoGeN's code accepts a fit only if $R^2>0.99$ (the share of the losses' variance that the
-# parabola explains). Write the least-squares fit through any number of points: return slope $G$, curvature $h$ and
-# $R^2$ as a tensor [3]. Then say what that gate does when there are three points.
+# **Exercise 3 (code).** The code published for GeN (AutoGeN, the library's preset `autogen`) accepts a fit only if
+# $R^2>0.99$ (the share of the losses' variance that the parabola explains). Write the least-squares fit through any
+# number of points: return slope $G$, curvature $h$ and $R^2$ as a tensor [3]. Then say what that gate does when there
+# are three points.
 
 
 # %%
