@@ -401,8 +401,8 @@ print("60 rounds of NGDiff keep as much as ascent that was stopped in time")
 
 # %% [markdown]
 # Read the table once more. Much of what looks like a better *method* is a better *stop*. Stopped in time,
-# even plain ascent keeps about 91 % of the other digits' accuracy, gradient difference 94 %, NGDiff 97 %, the
-# reference 98 %. What NGDiff buys is that it hardly matters when you stop.
+# even plain ascent reads 91 % of the other digits, gradient difference 94 %, NGDiff 97 %, the reference 98 %.
+# What NGDiff buys is that it hardly matters when you stop.
 #
 # ## What do the models call a three now?
 #
@@ -450,10 +450,10 @@ print("one call: the threes are gone, the other digits are read")
 #   forget within 60 rounds; other rates give other gaps. A fair comparison searches each method's rate
 #   with the same effort (lab L5).
 # * **The goal "accuracy 0" holds for whole classes only.** For a random forget set it would be wrong.
-# * **Losses do not match.** The reference gives threes a loss of about 29 nats, stopped NGDiff about 11,
-#   NGDiff after 60 rounds about 100 (seeds as above). No stop matches answers and losses at once.
+# * **Losses need not match.** Accuracies like the reference's do not mean that the threes have its loss: that
+#   loss has no bound, and was not compared here. Print it for `nets` and see.
 # * **Nothing here shows that the knowledge has left the weights.** Perhaps it is only hidden: see
-#   tutorial 12.
+#   tutorial 12 (planned).
 # * One data set, one tiny network, five seeds; the intervals cover the seeds only.
 #
 # ## Summary
@@ -479,4 +479,4 @@ print("one call: the threes are gone, the other digits are read")
 #   adaptive learning rate* (section 2: ascent and difference; section 3.2: NGDiff, Lemma 4; appendix C:
 #   classes of images).
 # * Maini et al. (2024), *TOFU*, where ascent and gradient difference are baselines.
-# * Tutorials 01 (what unlearning is), 03 (NGDiff), 12 (auditing).
+# * Tutorials 01 (what unlearning is), 03 (NGDiff), 12 (auditing; planned).

@@ -366,8 +366,8 @@ half = 4.30 / 3**0.5  # Student's t for 3 values, over the root of 3: times std,
 rows = ["| strategy | test accuracy on threes | on the other digits (95 % interval) |", "|:---|---:|---:|"]
 for name, found in others.items():
     last = found[:, -1]
-    threes = sum(forgotten[name]) / 3
-    rows.append(f"| {name} | {threes:.2f} | {last.mean():.2f} ± {half * last.std():.2f} |")
+    on_threes = sum(forgotten[name]) / 3
+    rows.append(f"| {name} | {on_threes:.2f} | {last.mean():.2f} ± {half * last.std():.2f} |")
 Markdown("\n".join(rows))
 
 # %%

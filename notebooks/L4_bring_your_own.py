@@ -12,7 +12,7 @@
 # > **Time** 45 minutes, half a minute of it computing. **Hardware** one CPU core.
 # > **You need** PyTorch (modules, data sets); tutorial 01 or lab L1 for the words.
 # > **Afterwards you can** make any `nn.Module` forget any samples with one call or through Lightning, with
-# > a loss of your own, stop in time, judge the outcome against a reference you retrained, save it, and read
+# > a loss of your own, stop by a rule, judge the outcome against a reference you retrained, save it, and read
 # > the errors.
 # > **Paper** 001 (NGDiff, section 3.2) for the method used.
 
@@ -170,7 +170,8 @@ print("the target recites the forty patients (dots on the line); the reference h
 # `unlearn` changes the model in place, so hand over a copy if you need the target later. The only thing to
 # bring is a **loss for each sample**: a function of outputs and targets that returns a tensor [batch], *not*
 # its mean. The library takes means itself, so that batches of unequal size, several processes and weights per
-# sample come out right.
+# sample come out right. (The word "nats" that it prints is for likelihoods; here the unit is a squared
+# standard deviation.)
 
 
 # %% tags=["nbval-ignore-output"]
@@ -216,10 +217,11 @@ for mine, theirs in zip(model.parameters(), result.model.parameters(), strict=Tr
 print("module, data and trainer by hand: the same weights as the one call")
 
 # %% [markdown]
-# **Stop in time.** Sixty rounds is a guess. Ascent that goes on after forgetting ruins the model (lab L1).
+# **Stop by a rule.** Sixty rounds is a guess. Ascent that goes on after forgetting ruins the model (lab L1).
 # The callback `ForgetTarget` stops when the loss on the forget set has risen to what the model has on
 # comparable data it was *never* trained on. For that you need some held-out samples, but no reference. We
-# spend half of the test patients on it and judge on the other half.
+# spend half of the test patients on it and judge on the other half. Whether the rule stops at the right time,
+# step 4 shows.
 
 # %%
 held_out, judged = Patients(test.records[:50]), Patients(test.records[50:])
@@ -283,15 +285,23 @@ _ = ax.legend(ncols=4, loc="upper center")
 # %%
 means = {name: dict(zip(sets, values.mean(0).tolist(), strict=True)) for name, values in table.items()}
 assert means["target"]["forget"] < 0.2 < 0.5 < means["retrained"]["forget"]
-assert means["target"]["forget"] + 0.3 < means["stopped"]["forget"] < means["retrained"]["forget"] + 0.4
-print("stopped: the forty are predicted about as badly as by a model that never saw them")
+assert means["retrained"]["forget"] - 0.05 < means["stopped"]["forget"] < means["retrained"]["forget"] + 0.4
+print("stopped: the forty are predicted at least as badly as by a model that never saw them")
 assert means["stopped"]["retain"] > means["retrained"]["retain"] + 0.1
 assert abs(means["stopped"]["unseen"] - means["retrained"]["unseen"]) < 0.25
 print("the price: values of patients to keep are no longer recited; unseen patients fare much as before")
+off = {name: sum(abs(means[name][one] - means["retrained"][one]) for one in sets) for name in means}
+assert off["60 rounds"] < off["stopped"]
+print("sixty rounds end nearer to the reference than the stop, the three columns taken together")
 assert max(p_values["target"]) < 1e-4 and torch.tensor(p_values["stopped"]).median() > 0.01
 print("Kolmogorov-Smirnov on the forty errors: the target is told from the reference with every seed")
 
 # %% [markdown]
+# Look at the columns again: here the stop came too late. The level is the loss on held-out patients of the
+# model that is being changed, and that rises while it unlearns; and it is an average over fifty patients.
+# Sixty rounds, a guess, lie nearer to the reference in every column (by little, beside the intervals). What the
+# stop buys is that nobody had to look at the reference.
+#
 # Forty samples are few: a test that finds no difference may just be too weak (tutorial 01). And mind what the
 # error on the patients to keep means here: about 0.1 in the reference is *overfitting*, known by heart.
 # Whether losing it hurts is seen on patients nobody saw.
@@ -368,8 +378,9 @@ print("near copies of all forty in the retain set: no error, and a reference ret
 # %% [markdown]
 # Such a retain set breaks your yardstick: the "reference" knows what should be forgotten.
 #
-# **Exercise 2 (code).** Find them yourself: return the numbers of the retain samples whose inputs lie within
-# `radius` (Euclidean distance) of some forget sample. `torch.cdist(a, b)` gives all distances between rows.
+# **Exercise 2 (code).** Find them yourself: return a list of the numbers (ints, ascending) of the retain samples
+# whose inputs lie within `radius` (Euclidean distance) of some forget sample. `torch.cdist(a, b)`
+# gives all distances between rows.
 
 
 # %%
@@ -424,14 +435,15 @@ print("your loss has unlearned")
 # * The forty were drawn at random. Withdrawals seldom are: those who leave may resemble each other.
 # * The stop needs held-out patients like those to be forgotten. Its level is an average over fifty.
 # * Near the reference on average is not near it for each patient, and outputs are not weights (tutorial
-#   01, tutorial 12).
+#   01, tutorial 12 (planned)).
 # * One small network; five seeds; one split. Methods and rates were not searched.
 #
 # ## Summary
 #
 # * Bring a module, two map-style data sets and a loss per sample; `unlearn` does the rest, in place.
 # * `UnlearningModule`, `PairedDatasets` and a `Trainer` are the same thing in parts.
-# * Stop by `ForgetTarget`; judge by a reference you retrained, on all sets, with several seeds.
+# * `ForgetTarget` stops without a reference, here too late: judge by a reference you retrained, on all sets,
+#   with several seeds.
 # * Read the errors, and look for near copies yourself.
 #
 # ## More exercises

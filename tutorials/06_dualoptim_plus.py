@@ -302,13 +302,13 @@ print("after both became ten times shorter: soon over 90 % with the slow base")
 #   nothing;
 # - take **zero** (`negative="floor"`, no floor): the step is $u/\varepsilon$;
 # - **floor** it at a tenth of the base's second moment (`v_floor=0.1`, the preset `slides` of the library): no step
-#   can be longer than $u/\sqrt{0.1\,B}$.
+#   can be longer than $u/\sqrt{0.1\,V_B}$, with $V_B$ the base's second moment ($B$ is its momentum).
 #
 # There is another way out: one plain second moment a side, $v_s$ = mean of $\hat g_s^2$, is never negative. It has a
 # trap of its own. $u$ contains the base, and with it the *other* side's gradients. Where a side's own gradient is
 # exactly zero (a dead unit, a pixel that is always black, a word that does not occur on that side), $v_s=0$ while
 # $u\ne0$. So whatever divides $u$ must know of everything that $u$ is made of: the preset `measured` keeps $v_s$ at or
-# above a tenth of $\hat B^2$. The experiment below uses `slides`.
+# above a tenth of a running mean of $\hat B^2$. The experiment below uses `slides`.
 
 
 # %%
@@ -346,15 +346,19 @@ print(
 )
 
 # %%
-state, p = defaultdict(float), torch.zeros(1).double()
-generator = torch.Generator().manual_seed(0)
+state, p, nothing = defaultdict(float), torch.nn.Parameter(torch.zeros(1000).double()), torch.zeros(1000)
+optimizer, generator = DualOptimPlus([p], lr=1.0), torch.Generator().manual_seed(0)
+steps = []
 for _ in range(5):
-    plus_(p, torch.randn(1, generator=generator).double(), "retain", state, lr=0.0)
-    u = plus_(p, torch.zeros(1).double(), "forget", state, lr=0.0)
-over_own, over_floor = u / 1e-8, u / (0.1 * state["base", 1] / (1 - 0.999**10)) ** 0.5
-assert over_own.abs() > 1e4 > 10 > over_floor.abs()
-print("a coordinate whose forget gradient is always 0: over its own second moment, 0, the forget step is")
-print("over 10 000 rates long; over a floor made of the base's second moment less than 10")
+    for side, g in (("retain", torch.randn(1000, generator=generator)), ("forget", nothing)):
+        u = plus_(torch.zeros(1000).double(), g.double(), side, state, lr=0.0)
+        before, p.grad = p.detach().clone(), g.double()
+        optimizer.step(side=side)
+    steps.append((p.detach() - before).abs().max().item())  # of the forget step
+over_own = u.abs() / 1e-8  # the forget side's own second moment is 0, which leaves eps
+assert over_own.quantile(0.05) > 1e4 > 10 > max(steps)
+print("1000 coordinates whose forget gradient is always 0: over their own second moment, 0, the forget step")
+print("is over 10 000 rates long for 95 % of them; under the preset `measured` less than 10 for all")
 
 # %% [markdown]
 # ## Bytes, and 8 bits
@@ -458,13 +462,15 @@ Markdown("\n".join(rows))
 # %%
 best = {name: min(gaps[name, lr].mean().item() for lr in RATES) for name in METHODS}
 assert best["DualOptim+ (slides)"] < best["Alternate"]
-assert abs(best["DualOptim+ (slides)"] - best["DualOptim"]) < 2.2
+assert min(best["DualOptim+ (slides)"], best["DualOptim+ (authors)"]) > best["DualOptim"] - 0.3
 print("at their best rates DualOptim+ is nearer to the retrained models than Alternate")
-print("and about as near as DualOptim: the order of the paper's tables does not appear here")
+print("and no nearer than DualOptim: the order of the paper's tables does not appear here")
 
 # %% [markdown]
-# With other splits, targets and seeds the sign of the difference between DualOptim+ and DualOptim changed; both
-# stayed nearer than Alternate. This is a case for DualOptim by the paper's own argument: random labels and true
+# In this table both presets end farther from the reference than DualOptim (at their best rates 2.5 ± 1.6 and 2.8 ± 0.9
+# against 1.1 ± 0.5) and suffer more from a high rate. With other splits, targets and seeds (measured apart) the sign of
+# the difference between DualOptim+ and DualOptim changed; both stayed nearer than Alternate.
+# This is a case for DualOptim by the paper's own argument: random labels and true
 # labels want different things. The paper reports its gains for DualOptim+ on language models of 1.3 to 8 billion
 # parameters.
 #
@@ -500,7 +506,8 @@ print("and about as near as DualOptim: the order of the paper's tables does not 
 # - DualOptim+ steps along base plus delta. In the mean that is each side's own gradient, as with DualOptim; where the
 #   sides agree the deltas vanish and both go on one momentum, as with Alternate.
 # - The base must be slower than the deltas, or the noise doubles. Its second moments can be negative; floor them.
-# - It keeps 24 bytes a parameter, 6.1 in 8 bits. On the digits it beats Alternate and is level with DualOptim.
+# - It keeps 24 bytes a parameter, 6.1 in 8 bits. On the digits it beats Alternate (best gaps 2.5
+#   against 4.7) and does not beat DualOptim (1.1).
 #
 # ## Exercises
 #
