@@ -128,7 +128,10 @@ class ForgetRetainDataModule(LightningDataModule):
 
     def batches(self, side: Side) -> Iterator[Any]:
         """Go once through one side in order, ``batch_sizes["train"]`` samples at a time, on every rank."""
-        samples, size = self.samples(side), self.batch_sizes["train"]
+        yield from self._in_batches(self.samples(side))
+
+    def _in_batches(self, samples: Sequence[Any]) -> Iterator[Any]:
+        size = self.batch_sizes["train"]
         for start in range(0, len(samples), size):
             yield self.collate([samples[i] for i in range(start, min(start + size, len(samples)))])
 

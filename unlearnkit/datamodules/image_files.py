@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unlearnkit.datamodules.without_progress_bars import without_progress_bars
 from unlearnkit.errors import ConfigurationError, DataError, DataNotFoundError
 
 Part = Literal["train", "test"]
@@ -44,6 +45,13 @@ class ImageSet:
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.labels)
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hexadecimal digits of pixels and labels; computed once for all runs that share a set."""
+        content = hashlib.sha256(self.images.numpy().tobytes())
+        content.update(self.labels.numpy().tobytes())
+        return content.hexdigest()[:16]
 
 
 @lru_cache(maxsize=4)
@@ -112,7 +120,7 @@ def _tree(folder: Path, part: Part, size: int | None) -> ImageSet:
 def _hub(name: str, part: Part, size: int | None) -> ImageSet:
     import datasets
 
-    with _quiet():
+    with without_progress_bars():
         found, split = _part(name, part)
         image, label = _columns(found, name)
         kinds = found.features[label]
@@ -135,17 +143,16 @@ def _part(name: str, part: Part) -> tuple[Any, str]:
     try:
         known = datasets.get_dataset_split_names(name)
         split = next((split for split in PARTS[part] if split in known), None)
-        if split is None:
-            raise _no_part(name, part, known)
-        return datasets.load_dataset(name, split=split), split
+        found = None if split is None else datasets.load_dataset(name, split=split)
     except (ConnectionError, DatasetNotFoundError, FileNotFoundError) as error:
-        if isinstance(error, DataNotFoundError):
-            raise
         raise DataNotFoundError(
             f"`source` must be 'digits', a folder that is there, or the name of a data set on the hub. Found {name!r}, "
             f"which is neither a folder with images nor within reach ({type(error).__name__}). Without a network give "
             "the path of a folder in the hub's layout, or of train/<class>/ and test/<class>/ with pictures."
         ) from error
+    if split is None:
+        raise _no_part(name, part, known)
+    return found, split
 
 
 def _columns(found: Any, name: str) -> tuple[str, str]:
@@ -208,17 +215,3 @@ def _no_part(source: str, part: Part, known: Iterable[str]) -> DataNotFoundError
         f"`source` must have a part called {' or '.join(PARTS[part])}. Found only {', '.join(known) or 'nothing'} in "
         f"{source!r}. Name its parts so."
     )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep ``datasets`` from drawing progress bars."""
-    import datasets
-
-    silent = datasets.utils.are_progress_bars_disabled()
-    datasets.disable_progress_bars()
-    try:
-        yield
-    finally:
-        if not silent:
-            datasets.enable_progress_bars()

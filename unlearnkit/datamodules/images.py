@@ -115,13 +115,12 @@ class Images(ForgetRetainDataModule):
             found = _first_of_each(found, self.per_class)
         # By true labels: noise must not decide what a class is.
         forget, retain = self.forget.choose(found.labels, found.classes)
-        digest = hashlib.sha256(found.images.numpy().tobytes() + found.labels.numpy().tobytes()).hexdigest()
         noise = f", {self.label_noise:g} label noise of seed {self.data_seed}" if self.label_noise else ""
         self._split = Split(
             name=self.forget.name,
             forget=tuple(forget),
             retain=tuple(retain),
-            source=f"images {digest[:16]}{noise}",
+            source=f"images {found.digest}{noise}",
             rows=len(found),
         )
         self._retained = found.labels[torch.tensor(retain)].unique().tolist()  # type: ignore[no-untyped-call]
@@ -186,9 +185,7 @@ class Images(ForgetRetainDataModule):
 
     def batches(self, name: str) -> Iterator[LabelledBatch]:
         """Go once through an evaluation set in order, in large batches."""
-        samples, size = self.evaluation_samples(name), self.batch_sizes["train"]
-        for start in range(0, len(samples), size):
-            yield self.collate(samples[start : start + size])
+        yield from self._in_batches(self.evaluation_samples(name))
 
     # --------------------------------------------------------------------------- augmentation
 

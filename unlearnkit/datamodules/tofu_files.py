@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from unlearnkit.datamodules.without_progress_bars import without_progress_bars
 from unlearnkit.errors import DataError, DataNotFoundError
 
 Row = dict[str, Any]
@@ -154,7 +153,7 @@ def _no_configuration(name: str, place: str, known: list[str]) -> DataNotFoundEr
 def _read(name: str, configuration: str, *, streaming: bool) -> list[Row]:
     import datasets
 
-    with _quiet():
+    with without_progress_bars():
         rows: Any = datasets.load_dataset(name, configuration, split="train", streaming=streaming)
         return [dict(row) for row in rows]
 
@@ -178,20 +177,6 @@ def _read_hub(name: str, configuration: str) -> list[Row]:
         if known is None:
             raise
         raise _no_configuration(configuration, name, re.findall(r"'([^']+)'", known[1])) from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep ``datasets`` from drawing progress bars."""
-    import datasets
-
-    silent = datasets.utils.are_progress_bars_disabled()
-    datasets.disable_progress_bars()
-    try:
-        yield
-    finally:
-        if not silent:
-            datasets.enable_progress_bars()
 
 
 @lru_cache(maxsize=4)

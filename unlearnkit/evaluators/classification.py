@@ -106,7 +106,8 @@ class ClassificationEvaluator(Evaluator):
             DataError: A set has no images.
             MismatchError: The reference belongs to another split, or to other forget images.
         """
-        found = {name: self._predict(model, datamodule, name) for name in SETS}
+        rank, world = place(model)
+        found = {name: self._predict(model, datamodule, name, rank, world) for name in SETS}
         held_out = _not_retained(datamodule.retained_classes, found["test"][1])
         summary = self._summary(found, held_out)
         probabilities, labels, index = found["forget"]
@@ -122,7 +123,7 @@ class ClassificationEvaluator(Evaluator):
                 "attack_rows": self.attack_rows,
             },
             "model": describe_model(model),
-            "run": describe_run(datamodule, place(model)[1]),
+            "run": describe_run(datamodule, world),
             "versions": versions(),
             "summary": summary,
             "classes": list(datamodule.classes),
@@ -138,12 +139,13 @@ class ClassificationEvaluator(Evaluator):
         return self.with_reference(evaluation, reference)
 
     @torch.no_grad()
-    def _predict(self, model: Any, datamodule: Any, name: str) -> tuple[Tensor, Tensor, Tensor]:
+    def _predict(
+        self, model: Any, datamodule: Any, name: str, rank: int, world: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return probabilities [n, classes], labels [n] and rows [n] of one set, on the CPU in its order."""
         samples = _spread(datamodule.evaluation_samples(name), self.rows)
         if not len(samples):
             raise DataError(f"`{name}` must hold at least one image. Found none. Evaluate a set with images.")
-        rank, world = place(model)
         device = next(model.parameters()).device
         own: list[tuple[Tensor, int, int]] = []
         with eval_mode(model):

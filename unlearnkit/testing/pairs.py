@@ -75,7 +75,7 @@ def normalised(notebook: Any) -> Any:
         cell.metadata = _node(kept)
         for output in cell.get("outputs", []):
             output.pop("transient", None)
-            if "data" in output:  # a bare figure's address, or its name, says nothing
+            if "data" in output:
                 output["data"] = {
                     kind: value for kind, value in output["data"].items() if "widget" not in kind
                 }
