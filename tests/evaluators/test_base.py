@@ -84,6 +84,17 @@ def test_anything_else_is_refused(other: Any, message: str) -> None:
         require_comparable(EVALUATION, other, sets=("forget",))
 
 
+def test_hashes_of_rows_count_where_both_have_them() -> None:
+    mine = changed("row_hashes", {"forget": "aaaa"})
+    require_comparable(mine, copy.deepcopy(mine), sets=("forget",))
+    require_comparable(mine, EVALUATION, sets=("forget",))
+    with pytest.raises(MismatchError, match="the same forget rows"):
+        require_comparable(mine, changed("row_hashes", {"forget": "bbbb"}), sets=("forget",))
+    other = changed("row_hashes", {"forget": "bbbb"}) | {"per_sample": {}}
+    with pytest.raises(MismatchError, match="the same forget rows"):
+        require_comparable(mine, other, sets=("forget",))
+
+
 def test_only_the_named_sets_count() -> None:
     require_comparable(EVALUATION, changed("n", {"forget": 2}))
 

@@ -11,8 +11,9 @@ from torch import nn
 
 from unlearnkit.datamodules import ForgetSet, Images
 from unlearnkit.errors import ConfigurationError, DataError, MismatchError
-from unlearnkit.evaluators import ClassificationEvaluator, read, write
+from unlearnkit.evaluators import ClassificationEvaluator, classification, read, write
 from unlearnkit.evaluators.classification import BETTER, DEFINITIONS
+from unlearnkit.metrics.functional.membership import js_divergence
 from unlearnkit.models import ImageClassifier
 
 
@@ -113,6 +114,16 @@ def test_a_forgotten_class_leaves_the_test_accuracy(model):
     assert summary["forget_class_test_accuracy"] == pytest.approx(right[labels == 3].double().mean().item())
 
 
+def test_what_a_report_shows_is_the_test_images_where_a_class_is_forgotten(model, evaluation):
+    data = Images("digits", forget=ForgetSet(classes=[3]), per_class=30)
+    data.setup()
+    found = ClassificationEvaluator(attacks=False).evaluate(model, data)
+    assert found["confusion_shown"]["set"] == "test" and found["confusion_shown"]["forgotten"] == ["3"]
+    counts = found["confusion"]["test"][3]
+    assert found["confusion_shown"]["counts"]["3"] == {str(k): n for k, n in enumerate(counts) if n}
+    assert evaluation["confusion_shown"]["set"] == "forget" and not evaluation["confusion_shown"]["forgotten"]
+
+
 def test_which_classes_are_retained_is_said_by_true_labels(model):
     """With label noise some retained images carry the forgotten class's label."""
     data = Images("digits", forget=ForgetSet(classes=[3]), label_noise=0.2)
@@ -135,6 +146,70 @@ def test_a_diverged_model_is_a_failure_and_no_crash(model, data, tmp_path):
     assert read(tmp_path / "evaluation.json")["summary"] == summary
     compared = ClassificationEvaluator().with_reference(evaluation, evaluation)["summary"]
     assert compared["gap"] is None and compared["js_divergence"] is None
+    assert evaluation["failure"] == (
+        "the model's output is not a number for 60 of 60 forget images, 240 of 240 retain images, "
+        "597 of 597 test images: it diverged"
+    )
+    assert sum(map(sum, evaluation["confusion"]["forget"])) == 0
+
+
+def test_a_model_that_fails_on_some_images_is_a_failure_too(data):
+    class Half(ImageClassifier):
+        def forward(self, batch):
+            found = super().forward(batch)
+            return torch.where(batch["targets"][:, None] == 3, math.nan, found)
+
+    model = Half()
+    model.materialize(data.traits)
+    found = ClassificationEvaluator().evaluate(model, data)
+    threes = (data.collate(list(data.split.forget))["targets"] == 3).sum().item()
+    assert f"{threes} of 60 forget images" in found["failure"]
+    assert found["summary"]["mia_confidence_nonmember_rate"] is None and found["summary"]["gap"] is None
+    assert sum(map(sum, found["confusion"]["forget"])) == 60 - threes
+
+
+def test_a_sound_model_is_no_failure(evaluation):
+    assert evaluation["failure"] is None
+
+
+def test_losses_go_beyond_what_a_probability_can_hold(data):
+    model = ImageClassifier(seed=1)
+    model.materialize(data.traits)
+    with torch.no_grad():
+        for parameter in list(model.parameters())[-2:]:
+            parameter.mul_(1e5)
+    summary = ClassificationEvaluator(attacks=False).evaluate(model, data)["summary"]
+    batch = data.collate(list(data.evaluation_samples("forget")))
+    with torch.no_grad():
+        expected = nn.functional.cross_entropy(model.eval()(batch), batch["targets"]).item()
+    assert summary["forget_loss"] == pytest.approx(expected) and expected > 1000
+
+
+def test_a_reference_on_other_rows_of_any_set_is_refused(model, data, evaluation):
+    other = json.loads(json.dumps(evaluation))
+    other["comparability"]["n"]["test"] -= 1
+    with pytest.raises(MismatchError, match=r"same n\['test'\] as this evaluation, 597. Found 596"):
+        ClassificationEvaluator().with_reference(evaluation, other)
+    other = json.loads(json.dumps(evaluation))
+    other["comparability"]["row_hashes"]["retain"] = "0123456789abcdef"
+    with pytest.raises(MismatchError, match="the same retain rows"):
+        ClassificationEvaluator().with_reference(evaluation, other)
+    del other["comparability"]["row_hashes"]  # as older files are: nothing says that the rows differ
+    ClassificationEvaluator().with_reference(evaluation, other)
+
+
+def test_of_very_many_probabilities_some_evenly_spread_images_are_kept(model, data, evaluation, monkeypatch):
+    monkeypatch.setattr(classification, "MOST_NUMBERS", 200)
+    evaluator = ClassificationEvaluator(attacks=False)
+    first = evaluator.evaluate(model, data)
+    other = ImageClassifier(seed=2)
+    other.materialize(data.traits)
+    second = evaluator.evaluate(other, data, first)
+    assert first["per_sample"]["forget"]["packed_probabilities"]["shape"] == [20, 10]
+    rows = [place * 60 // 20 for place in range(20)]
+    pair = [naive(one, data, "forget")[0][rows] for one in (model, other)]
+    expected = js_divergence(*pair).mean().item()
+    assert second["summary"]["js_divergence"] == pytest.approx(expected, rel=1e-3)
 
 
 def test_rows_and_json(model, data):

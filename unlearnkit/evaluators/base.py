@@ -157,7 +157,7 @@ def require_comparable(evaluation: Evaluation, reference: Evaluation, sets: Iter
     Args:
         evaluation: Of the model at hand.
         reference: Of the model that it is compared with, e.g. the retrained one.
-        sets: Evaluation sets whose rows must be the same.
+        sets: Evaluation sets whose numbers of rows, and rows where both say which, must be the same.
 
     Raises:
         MismatchError: Another benchmark, format, split, tokenizer, number of rows or other rows.
@@ -188,7 +188,18 @@ def require_comparable(evaluation: Evaluation, reference: Evaluation, sets: Iter
                 f"`reference` must have the same {key} as this evaluation, {wanted!r}. Found {found!r}. {remedy}"
             )
     for name in sets:
-        if evaluation["per_sample"][name]["index"] != reference["per_sample"][name]["index"]:
+        mine_rows, other_rows = (_rows(found, name) for found in (evaluation, reference))
+        known = mine_rows.keys() & other_rows.keys()
+        if any(mine_rows[key] != other_rows[key] for key in known):
             raise MismatchError(
                 f"`reference` must be evaluated on the same {name} rows, in their order. Found other rows. {remedy}"
             )
+
+
+def _rows(evaluation: Evaluation, name: str) -> dict[str, Any]:
+    """Return what an evaluation says of a set's rows: a hash of their numbers, or the numbers."""
+    found = {
+        "hash": evaluation["comparability"].get("row_hashes", {}).get(name),
+        "index": evaluation.get("per_sample", {}).get(name, {}).get("index"),
+    }
+    return {key: value for key, value in found.items() if value is not None}

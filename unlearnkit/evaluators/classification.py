@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unlearnkit.artifacts import plain
+from unlearnkit.artifacts import content_hash, plain
 from unlearnkit.errors import ConfigurationError, DataError
 from unlearnkit.evaluators.base import (
     FORMAT,
@@ -18,6 +18,9 @@ from unlearnkit.evaluators.base import (
     require_comparable,
     versions,
 )
+from unlearnkit.evaluators.confusion import confusion, shown
+from unlearnkit.evaluators.packed import pack, unpack
+from unlearnkit.evaluators.predictions import Predictions
 from unlearnkit.evaluators.ranks import gather, place
 from unlearnkit.host import eval_mode
 from unlearnkit.metrics.functional.gap import NUMBERS
@@ -31,8 +34,8 @@ from unlearnkit.metrics.functional.membership import (
 
 SETS = ("forget", "retain", "test")
 
-MOST_NUMBERS = 1_000_000
-"""Probabilities of the forget set that an evaluation keeps at most, for the divergence from another model."""
+MOST_NUMBERS = 4_000_000
+"""Probabilities of forget images that an evaluation keeps at most (10 MB), for the divergence from another model."""
 
 DEFINITIONS = {
     "forget_accuracy": "FA: fraction of the forget images classified as their training label, without augmentation",
@@ -47,7 +50,10 @@ DEFINITIONS = {
         "MIA of SalUn: fraction of forget images that an SVC on the probability of the true class, trained on "
         "retain against test images, calls non-members; near the retrained model's is good"
     ),
-    "js_divergence": "mean Jensen-Shannon divergence from the retrained model's predictions of the forget images, nats",
+    "js_divergence": (
+        "mean Jensen-Shannon divergence from the retrained model's predictions of the forget images, nats, both in "
+        f"half precision; of more than {MOST_NUMBERS} probabilities, on as many evenly spread images as have them"
+    ),
     "gap": "mean over FA, RA, TA and MIA (entropy) of the distance from the retrained model of the same seed",
 }
 
@@ -104,14 +110,15 @@ class ClassificationEvaluator(Evaluator):
 
         Raises:
             DataError: A set has no images.
-            MismatchError: The reference belongs to another split, or to other forget images.
+            MismatchError: The reference belongs to another split, or to other images.
         """
         rank, world = place(model)
         found = {name: self._predict(model, datamodule, name, rank, world) for name in SETS}
-        held_out = _not_retained(datamodule.retained_classes, found["test"][1])
-        summary = self._summary(found, held_out)
-        probabilities, labels, index = found["forget"]
-        kept = probabilities.numel() <= MOST_NUMBERS
+        held_out = _not_retained(datamodule.retained_classes, found["test"].labels)
+        forgotten = sorted(set(found["test"].labels[held_out].tolist()))
+        tables = {name: confusion(rows.log_probabilities, rows.labels) for name, rows in found.items()}
+        forget, classes = found["forget"], list(datamodule.classes)
+        kept = _spread(range(len(forget.labels)), max(1, MOST_NUMBERS // forget.log_probabilities.shape[1]))
         evaluation: Evaluation = {
             "benchmark": "classification",
             "definitions": DEFINITIONS,
@@ -119,30 +126,31 @@ class ClassificationEvaluator(Evaluator):
                 "format": FORMAT,
                 "split_hash": datamodule.split.hash,
                 "rows": "all" if self.rows is None else f"{self.rows} of each set, evenly spread",
-                "n": {name: len(rows[1]) for name, rows in found.items()},
+                "n": {name: len(rows.labels) for name, rows in found.items()},
+                "row_hashes": {name: content_hash(rows.index.tolist()) for name, rows in found.items()},
                 "attack_rows": self.attack_rows,
             },
             "model": describe_model(model),
             "run": describe_run(datamodule, world),
             "versions": versions(),
-            "summary": summary,
-            "classes": list(datamodule.classes),
-            "confusion": {name: _confusion(rows[0], rows[1]) for name, rows in found.items()},
+            "failure": _failure(found),
+            "summary": self._summary(found, held_out),
+            "classes": classes,
+            "confusion": tables,
+            "confusion_shown": shown(tables, classes, forgotten),
             "per_sample": {
                 "forget": {
-                    "index": index.tolist(),
-                    "label": labels.tolist(),
-                    "probabilities": probabilities.tolist() if kept else None,
+                    "index": forget.index.tolist(),
+                    "label": forget.labels.tolist(),
+                    "packed_probabilities": pack(forget.probabilities[list(kept)]),
                 }
             },
         }
         return self.with_reference(evaluation, reference)
 
     @torch.no_grad()
-    def _predict(
-        self, model: Any, datamodule: Any, name: str, rank: int, world: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return probabilities [n, classes], labels [n] and rows [n] of one set, on the CPU in its order."""
+    def _predict(self, model: Any, datamodule: Any, name: str, rank: int, world: int) -> Predictions:
+        """Return what the model says of one set."""
         samples = _spread(datamodule.evaluation_samples(name), self.rows)
         if not len(samples):
             raise DataError(f"`{name}` must hold at least one image. Found none. Evaluate a set with images.")
@@ -152,32 +160,31 @@ class ClassificationEvaluator(Evaluator):
             for low in range(0, len(samples[rank::world]), self.batch_size):
                 batch = datamodule.collate(samples[rank::world][low : low + self.batch_size])
                 moved = {key: value.to(device) for key, value in batch.items()}
-                logits = model(moved).float().softmax(-1).cpu()
+                found = model(moved).float().log_softmax(-1).cpu()
                 # Copies: a view of the batch would send all of it along with each row.
                 own += zip(
-                    map(torch.clone, logits), batch["targets"].tolist(), batch["index"].tolist(), strict=True
+                    map(torch.clone, found), batch["targets"].tolist(), batch["index"].tolist(), strict=True
                 )
         rows = gather(own, world)
         numbers = [torch.tensor([row[place] for row in rows]) for place in (1, 2)]
-        return torch.stack([row[0] for row in rows]), numbers[0], numbers[1]
+        return Predictions(torch.stack([row[0] for row in rows]), numbers[0], numbers[1])
 
-    def _summary(self, found: dict[str, tuple[Tensor, Tensor, Tensor]], held_out: Tensor) -> dict[str, Any]:
+    def _summary(self, found: dict[str, Predictions], held_out: Tensor) -> dict[str, Any]:
         """Return the flat numbers."""
         summary: dict[str, Any] = {}
-        for name, (probabilities, labels, _) in found.items():
-            right = (probabilities.argmax(-1) == labels).double()
-            # A model that diverged has no answer, and is not right by chance.
-            right = torch.where(probabilities.isfinite().all(-1), right, 0.0)
+        for name, rows in found.items():
+            right = rows.right
             if name == "test":
                 if held_out.any():
                     summary["forget_class_test_accuracy"] = right[held_out].mean().item()
                 right = right[~held_out]
             summary[f"{name}_accuracy"] = right.mean().item()
-            own = true_class_probability(probabilities, labels)
-            summary[f"{name}_loss"] = own.clamp_min(1e-45).log().neg().mean().item()
+            summary[f"{name}_loss"] = rows.losses.mean().item()
         if self.attacks:
-            uncertain = {name: entropy(probabilities) for name, (probabilities, _, _) in found.items()}
-            sure = {name: true_class_probability(rows[0], rows[1]) for name, rows in found.items()}
+            uncertain = {name: entropy(rows.probabilities) for name, rows in found.items()}
+            sure = {
+                name: true_class_probability(rows.probabilities, rows.labels) for name, rows in found.items()
+            }
             summary["mia_entropy_member_rate"] = entropy_member_rate(**uncertain)
             summary["mia_confidence_nonmember_rate"] = confidence_nonmember_rate(
                 **sure, rows=self.attack_rows
@@ -188,21 +195,25 @@ class ClassificationEvaluator(Evaluator):
         """Return the evaluation with gap and divergence, None where they cannot be had; nothing is run again."""
         summary = dict(evaluation["summary"]) | {"gap": None, "js_divergence": None}
         if reference is not None:
-            require_comparable(evaluation, reference, sets=("forget",))
+            require_comparable(evaluation, reference, sets=SETS)
             theirs = reference["summary"]
             if all(summary.get(name) is not None and theirs.get(name) is not None for name in NUMBERS):
                 summary["gap"] = sum(abs(summary[name] - theirs[name]) for name in NUMBERS) / len(NUMBERS)
-            pair = [found["per_sample"]["forget"]["probabilities"] for found in (evaluation, reference)]
-            if all(found is not None for found in pair):
-                first, second = (_tensor(found) for found in pair)
-                summary["js_divergence"] = js_divergence(first, second).mean().item()
+            pair = [
+                found["per_sample"]["forget"].get("packed_probabilities") for found in (evaluation, reference)
+            ]
+            if all(pair):  # an older file has none
+                summary["js_divergence"] = js_divergence(*map(unpack, pair)).mean().item()
         better = {name: BETTER.get(name) for name in summary}
         result: Evaluation = plain(evaluation | {"summary": summary, "higher_is_better": better})
         return result
 
 
-def _tensor(rows: list[list[float | None]]) -> Tensor:
-    return torch.tensor([[float("nan") if value is None else value for value in row] for row in rows])
+def _failure(found: dict[str, Predictions]) -> str | None:
+    """Say of how many images a model that diverged says nothing, None where it answers all."""
+    lost = {name: int((~rows.answered).sum()) for name, rows in found.items()}
+    parts = [f"{lost[name]} of {len(found[name].labels)} {name} images" for name in SETS if lost[name]]
+    return f"the model's output is not a number for {', '.join(parts)}: it diverged" if parts else None
 
 
 def _spread(samples: Any, rows: int | None) -> Any:
@@ -220,11 +231,3 @@ def _not_retained(retained: list[int], test: Tensor) -> Tensor:
     """Mark the test images of classes of which no image is retained, [n] bool; none where that is all of them."""
     marked = ~torch.isin(test, torch.tensor(retained))
     return marked if not marked.all() else torch.zeros_like(marked)
-
-
-def _confusion(probabilities: Tensor, labels: Tensor) -> list[list[int]]:
-    """Return counts, row by true class, column by predicted class."""
-    classes = probabilities.shape[1]
-    cells = labels * classes + probabilities.nan_to_num(-1.0).argmax(-1)
-    counts: list[list[int]] = torch.bincount(cells, minlength=classes**2).view(classes, classes).tolist()
-    return counts
