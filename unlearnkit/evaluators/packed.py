@@ -1,4 +1,4 @@
-"""A matrix of probabilities inside a JSON file: base64 in half precision, so that results of many classes stay small."""
+"""A matrix of probabilities inside a JSON file: base64, half precision, so that results of many classes stay small."""
 
 from __future__ import annotations
 
