@@ -57,6 +57,11 @@ class Host(Protocol):
         ...
 
     @property
+    def pass_rounds(self) -> dict[Side, int] | None:
+        """Rounds in which each side's rows come once, for strategies that make whole passes; None where unknown."""
+        ...
+
+    @property
     def names(self) -> list[str]:
         """Names of the parameters, in the order of their gradients."""
         ...
@@ -292,6 +297,7 @@ class PlainHost:
         self.held: set[Side] = set()
         self.mask: StepMask | None = None
         self.last_good: str | None = None
+        self.pass_rounds: dict[Side, int] | None = None
 
     def _objective(self, side: Side) -> Callable[..., Any]:
         objective = self.objectives[side]

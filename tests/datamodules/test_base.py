@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch.utils.data import DataLoader
 from unlearnkit.artifacts import Split
 from unlearnkit.datamodules import ForgetRetainDataModule
 from unlearnkit.errors import ConfigurationError, MismatchError, UnknownNameError
+from unlearnkit.strategies import Alternate
 
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 
@@ -181,6 +183,47 @@ def test_another_seed_gives_other_batches() -> None:
     assert plain(data.batch(0)) != plain(other.batch(0))
 
 
+# ----------------------------------------------------------------------------------------- passes
+
+
+class Passes(Recorder):
+    """A module whose strategy makes whole passes."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.strategy = Alternate(mode="pass")
+
+
+def test_the_rounds_of_a_pass_deal_every_row_of_its_side_once(tmp_path: Path) -> None:
+    module, data = Passes(), Numbers()
+    assert (data.setup(), data.pass_rounds) == (None, {"forget": 3, "retain": 4})
+    trainer(tmp_path, max_steps=15).fit(module, data)
+    assert len(module.seen) == 15 and module.seen == [plain(data.batch(round_)) for round_ in range(15)]
+    for start in (0, 7):
+        forget = [module.seen[round_]["forget"] for round_ in range(start, start + 3)]
+        retain = [module.seen[round_]["retain"] for round_ in range(start + 3, start + 7)]
+        assert sorted(chain(*forget)) == list(range(7)) and sorted(map(len, forget)) == [2, 2, 3]
+        assert sorted(chain(*retain)) == list(range(7, 23)) and [len(rows) for rows in retain] == [4] * 4
+    assert module.seen[0]["forget"] != module.seen[7]["forget"], "another order in each pass"
+
+
+def test_two_processes_share_the_batches_of_a_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Numbers(micro_batch_size=1)
+    data.trainer = trainer(tmp_path)
+    data.trainer.strategy._lightning_module = Passes()
+    data.setup()
+    for round_ in range(9):
+        parts = []
+        for rank in (0, 1):
+            monkeypatch.setattr(data, "_place", lambda rank=rank: (rank, 2))
+            parts.append(data.batch(round_)["forget"])
+        assert [len(part) for part in parts] == [1, 1], (
+            "as many micro-batches on each rank, none of them empty"
+        )
+        rows = sorted(torch.cat([micro for part in parts for micro in part]).tolist())
+        assert rows == sorted(data.sampler("forget").draw(round_)) and 2 <= len(rows) <= 3
+
+
 # ----------------------------------------------------------------------------------------- resume
 
 RUNS = [
@@ -188,6 +231,7 @@ RUNS = [
     pytest.param({"train_on": "full", "bucket": 2}, {}, {}, id="full-bucketed"),
     pytest.param({"train_on": "full"}, {"automatic": True}, {"accumulate_grad_batches": 2}, id="accumulated"),
     pytest.param({}, {"skip": (1, 4, 5)}, {}, id="rounds-without-a-step"),
+    pytest.param({"epoch_length": 4}, {"passes": True}, {}, id="passes"),
     pytest.param({"epoch_length": 5}, {}, {"limit_train_batches": 2}, id="limited"),
 ]
 
@@ -196,13 +240,15 @@ RUNS = [
 def test_resuming_at_any_round_sees_what_an_unbroken_run_sees(
     tmp_path: Path, data: dict[str, Any], module: dict[str, Any], run: dict[str, Any]
 ) -> None:
-    whole = Recorder(**module)
+    module = dict(module)
+    kind = Passes if module.pop("passes", False) else Recorder
+    whole = kind(**module)
     unbroken = Numbers(**data)
     trainer(tmp_path, SaveEachRound(tmp_path), max_epochs=3, **run).fit(whole, unbroken)
     total = 3 * min(unbroken.rounds_per_epoch, run.get("limit_train_batches", 99))
     assert whole.seen == [plain(unbroken.batch(round_)) for round_ in range(total)]
     for done in range(1, total):
-        rest = Recorder(**module)
+        rest = kind(**module)
         trainer(tmp_path, max_epochs=3, **run).fit(
             rest, Numbers(**data), ckpt_path=tmp_path / f"{done}.ckpt", weights_only=True
         )

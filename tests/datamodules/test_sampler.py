@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 
@@ -61,6 +62,47 @@ def test_ranks_share_the_global_batch_without_filling_up(world: int) -> None:
         parts = [sampler.batch(round_, rank, world) for rank in range(world)]
         assert sorted(row for part in parts for row in part) == sorted(sampler.batch(round_))
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(size=SIZES["size"], batch_size=SIZES["batch_size"], order=st.randoms(use_true_random=False))
+def test_the_rounds_of_a_pass_hold_every_row_once(size: int, batch_size: int, order: random.Random) -> None:
+    sampler = make(size, batch_size)
+    rounds = math.ceil(size / batch_size)
+    assert sampler.pass_rounds == rounds
+    numbers = list(range(5 * rounds))
+    order.shuffle(numbers)
+    parts = {number: sampler.part(number) for number in numbers}
+    for start in range(0, 5 * rounds, rounds):
+        one = [parts[number] for number in range(start, start + rounds)]
+        assert sorted(row for part in one for row in part) == list(range(size))
+        assert max(map(len, one)) <= batch_size
+        assert max(map(len, one)) - min(map(len, one)) <= 1
+
+
+def test_the_stream_leaves_rows_out_of_as_many_rounds_as_a_pass_has() -> None:
+    """Which is why passes are dealt out: every third round of the stream belongs to a pass of 3 of 10 rounds."""
+    sampler = make(23, 8)
+    seen = {row for round_ in range(10, 13) for row in sampler.batch(round_)}
+    assert len(seen) < 23
+    assert {row for number in range(3, 6) for row in sampler.part(number)} == set(range(23))
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_ranks_share_the_batches_of_a_pass(world: int) -> None:
+    sampler = make(23, 5)
+    for number in range(10):
+        parts = [sampler.part(number, rank, world) for rank in range(world)]
+        assert sorted(row for part in parts for row in part) == sorted(sampler.part(number))
+        assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_a_turn_says_which_batch_of_which_pass_a_round_takes() -> None:
+    at = [None, 0, 0, 1, 7]
+    sampler = make(10, 4, turn=lambda round_: at[round_])
+    expected = [sampler.batch(0), *(sampler.part(number) for number in at[1:])]
+    assert [sampler.draw(round_) for round_ in range(5)] == expected
+    assert list(sampler) == expected[:3]
 
 
 def test_seed_side_and_stream_draw_independently() -> None:
@@ -135,6 +177,8 @@ def test_more_processes_than_rows_in_a_batch() -> None:
     message = r"`batch_size` must give every process a row. Found a batch of 2 forget rows for 3 processes"
     with pytest.raises(ConfigurationError, match=message):
         make(10, 2, side="forget").batch(0, 0, 3)
+    with pytest.raises(ConfigurationError, match="a batch of 2 forget rows for 3 processes. Raise it to 3"):
+        make(5, 4, side="forget").part(0, 0, 3)
 
 
 @pytest.mark.parametrize("name", ["size", "batch_size", "rounds"])

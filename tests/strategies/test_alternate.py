@@ -15,7 +15,7 @@ from unlearnkit.gradients.gen_step import GeNCore
 from unlearnkit.host import PlainHost
 from unlearnkit.objectives import NLL, AscentNLL
 from unlearnkit.optim import DualOptim, DualOptimPlus
-from unlearnkit.strategies import Alternate
+from unlearnkit.strategies import Alternate, NGDiff
 from unlearnkit.strategies.alternate import _shares
 from unlearnkit.testing import ToyClassifier, toy_pair
 
@@ -285,6 +285,32 @@ def test_passes_are_whole_rounds_of_one_side_by_the_rounds_number() -> None:
     assert list(Alternate(2, 3, mode="pass").step(resumed, pairs(1)[0]).losses) == ["forget"]
 
 
+@pytest.mark.parametrize("steps", [(1, 1), (2, 1), (1, 3)])
+def test_turns_count_the_batches_of_whole_passes(steps: tuple[int, int]) -> None:
+    strategy, rounds = Alternate(*steps, mode="pass"), {"forget": 2, "retain": 3}
+    cycle = ["forget"] * 2 * steps[0] + ["retain"] * 3 * steps[1]
+    for round_ in range(3 * len(cycle)):
+        before = (cycle * 3)[:round_]
+        assert strategy.turns(round_, rounds) == {side: before.count(side) for side in rounds}
+        assert strategy.schedule(round_, rounds) == [(cycle * 3)[round_]]
+    host = host_for(model())
+    host.pass_rounds, host.round = rounds, 2 * steps[0]
+    assert list(strategy.step(host, pairs(1)[0]).losses) == ["retain"], "the host says how long a pass is"
+    assert Alternate(*steps).turns(5, rounds) is None and NGDiff().turns(5, rounds) is None
+
+
+def test_forget_steps_end_after_as_many_cycles_as_asked_for() -> None:
+    strategy, rounds = Alternate(mode="pass", forget_cycles=2), {"forget": 2, "retain": 3}
+    sides = [strategy.schedule(round_, rounds)[0][0] for round_ in range(16)]
+    assert "".join(sides) == "ffrrr" * 2 + "rrr" * 2
+    for round_ in range(16):
+        assert strategy.turns(round_, rounds) == {
+            side: sides[:round_].count(side[0]) for side in ("forget", "retain")
+        }
+    within = Alternate(1, 2, forget_cycles=1)
+    assert [within.schedule(round_) for round_ in (0, 1)] == [["forget", "retain", "retain"], ["retain"] * 2]
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_gen_fits_along_the_displacement_of_the_whole_round(optimizer: str) -> None:
     """With more retain steps than forget steps the retain loss falls along it."""
@@ -317,6 +343,7 @@ def test_gen_fits_along_the_displacement_of_the_whole_round(optimizer: str) -> N
             {"forget_fade": 0},
             "`forget_fade` must be a whole number of rounds of 1 or above, or None. Found 0.",
         ),
+        ({"forget_cycles": 0}, "`forget_cycles` must be a whole number of 1 or above, or None. Found 0."),
     ],
 )
 def test_bad_arguments_are_named(settings: dict[str, Any], message: str) -> None:

@@ -32,7 +32,8 @@ class ForgetRetainDataModule(LightningDataModule):
     ``train_on="full"`` trains the target, ``"retain"`` the retrained reference, each on one stream of
     batches; ``"pair"`` gives each unlearning round ``{"forget": batch, "retain": batch}``. Every draw is a
     function of (seed, round, rank), and the round is the number of batches the trainer has done; so a run
-    resumes at any round with the batches it would have had.
+    resumes at any round with the batches it would have had. To a strategy that makes whole passes over a side
+    (``Alternate`` in mode ``pass``) a side's rounds of a pass deal every row of it once.
 
     A subclass sets ``_split`` in ``setup`` and says what ``samples`` there are and how to ``collate`` them.
 
@@ -158,6 +159,20 @@ class ForgetRetainDataModule(LightningDataModule):
         part: Part = self.epoch_length if self.train_on == "pair" else "train"
         return math.ceil(len(self.samples(part)) / self.batch_sizes[part])
 
+    @property
+    def pass_rounds(self) -> dict[Side, int]:
+        """Rounds in which each side's rows come once, where a strategy makes whole passes."""
+        return {side: math.ceil(len(self.samples(side)) / self.batch_sizes[side]) for side in SIDES}
+
+    def _turn(self, part: Part, round_: int) -> int | None:
+        """Return how many batches of passes a side has had before a round; None where there are no passes."""
+        module: Any = None if self.trainer is None else self.trainer.lightning_module
+        turns = getattr(getattr(module, "strategy", None), "turns", None)
+        found: dict[Side, int] | None = None
+        if part != "train" and callable(turns):
+            found = turns(round_, self.pass_rounds)
+        return None if found is None or part == "train" else found[part]
+
     def sampler(self, part: Part, stream: Stream = "train") -> RoundSampler:
         """Return the sampler of one side (or of the single stream), bound to the trainer's counter."""
         bucket = self.bucket if part == "train" else 0
@@ -170,6 +185,7 @@ class ForgetRetainDataModule(LightningDataModule):
             stream=stream,
             start_round=None if self.trainer is None else self._rounds_done,
             place=self._place,
+            turn=partial(self._turn, part) if stream == "train" else None,
             lengths=self.lengths(part) if bucket else None,
             bucket=bucket,
         )
@@ -189,15 +205,19 @@ class ForgetRetainDataModule(LightningDataModule):
         key = (part, stream, len(samples))
         if key not in self._samplers:  # kept, because a sampler remembers the cycle it is in
             self._samplers[key] = self.sampler(part, stream)
-        return self._collate(part, [samples[i] for i in self._samplers[key].batch(round_, *self._place())])
+        return self._collate(part, [samples[i] for i in self._samplers[key].draw(round_, *self._place())])
 
     def _collate(self, part: Part, samples: list[Any]) -> Any:
         """Make a batch, or the micro-batches of one side: as many on every rank, sizes as equal as can be."""
         if self.micro_batch_size is None or part == "train":
             return self.collate(samples)
-        size, world = self.batch_sizes[part], self._place()[1]
-        # No rank has fewer samples than size // world, and none may get an empty micro-batch.
-        number = min(math.ceil(math.ceil(size / world) / self.micro_batch_size), size // world)
+        least = most = self.batch_sizes[part]
+        if self._turn(part, 0) is not None:
+            n, rounds = len(self.samples(part)), self.pass_rounds[part]
+            least, most = n // rounds, math.ceil(n / rounds)
+        world = self._place()[1]
+        # No rank has fewer samples than least // world, and none may get an empty micro-batch.
+        number = min(math.ceil(math.ceil(most / world) / self.micro_batch_size), least // world)
         borders = [len(samples) * i // number for i in range(number + 1)]
         return [self.collate(samples[low:high]) for low, high in pairwise(borders)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
@@ -23,6 +24,10 @@ class RoundSampler(DistributedSampler[list[int]]):
     when there are fewer rows than the batch has places. Rank ``r`` of ``w`` takes every ``w``-th row from ``r``
     on: ranks may get unequal numbers, and nothing is repeated to fill up.
 
+    Where a strategy makes whole passes over a side (``turn``), a pass is a cycle dealt out to ``pass_rounds``
+    rounds, in batches whose sizes differ by one at most and none of which is above ``batch_size``: the rounds of a
+    pass hold every row exactly once, which as many rounds in a row of the stream above do not.
+
     It is a ``DistributedSampler`` only so that Lightning never replaces it by its own, which would repeat rows
     and start from the first row after a resume.
 
@@ -36,6 +41,8 @@ class RoundSampler(DistributedSampler[list[int]]):
         start_round: Returns the number of rounds done when an iteration starts. None counts
             ``rounds`` for each epoch of ``set_epoch``, as plain torch loops do.
         place: Returns (rank, world size) when an iteration starts. None is one process.
+        turn: Returns by round how many batches of passes the side has had, or None for a round that takes its
+            batch from the stream. None takes all from the stream.
         lengths: Length of each row, needed for ``bucket``.
         bucket: Sort rows by length within windows of this many batches, and shuffle the batches of a window.
             0 does not sort.
@@ -59,6 +66,7 @@ class RoundSampler(DistributedSampler[list[int]]):
         stream: Stream = "train",
         start_round: Callable[[], int] | None = None,
         place: Callable[[], tuple[int, int]] | None = None,
+        turn: Callable[[int], int | None] | None = None,
         lengths: Sequence[int] | None = None,
         bucket: int = 0,
     ) -> None:
@@ -80,6 +88,7 @@ class RoundSampler(DistributedSampler[list[int]]):
         self.stream = stream
         self.start_round = start_round
         self.place = place
+        self.turn = turn
         self.bucket = bucket
         self._lengths = None if lengths is None else list(lengths)
         self._last: tuple[int, list[int]] | None = None
@@ -96,7 +105,38 @@ class RoundSampler(DistributedSampler[list[int]]):
         start = self.start_round() if self.start_round is not None else self.epoch * self.rounds
         rank, world = self.place() if self.place is not None else (0, 1)
         for round_ in range(start, start + self.rounds):
-            yield self.batch(round_, rank, world)
+            yield self.draw(round_, rank, world)
+
+    @property
+    def pass_rounds(self) -> int:
+        """Rounds of a pass, in which every row comes once."""
+        return math.ceil(self.size / self.batch_size)
+
+    def draw(self, round_: int, rank: int = 0, world: int = 1) -> list[int]:
+        """Return one rank's rows of one round: of the stream, or of the pass that the round belongs to."""
+        number = None if self.turn is None else self.turn(round_)
+        return self.batch(round_, rank, world) if number is None else self.part(number, rank, world)
+
+    def part(self, number: int, rank: int = 0, world: int = 1) -> list[int]:
+        """Return one rank's rows of one batch of a pass: a pure function of seed, side, stream, number and rank.
+
+        Args:
+            number: Batches that passes have had before, over all passes.
+            rank: This process, from 0.
+            world: Number of processes.
+
+        Raises:
+            ConfigurationError: There are more processes than rows in a batch.
+
+        >>> sampler = RoundSampler(5, 4, rounds=2)
+        >>> [len(sampler.part(number)) for number in range(2)], sorted(sampler.part(0) + sampler.part(1))
+        ([2, 3], [0, 1, 2, 3, 4])
+        """
+        parts = self.pass_rounds
+        self._require_rows(world, self.size // parts)
+        cycle, place = divmod(number, parts)
+        low, high = (self.size * (place + more) // parts for more in (0, 1))
+        return self._cycle(cycle)[low:high][rank::world]
 
     def batch(self, round_: int, rank: int = 0, world: int = 1) -> list[int]:
         """Return one rank's rows of one round: a pure function of seed, side, stream, round and rank.
@@ -109,17 +149,20 @@ class RoundSampler(DistributedSampler[list[int]]):
         Raises:
             ConfigurationError: There are more processes than rows in a batch.
         """
-        if world > self.batch_size:
-            raise ConfigurationError(
-                f"`batch_size` must give every process a row. Found a batch of {self.batch_size} {self.side} "
-                f"rows for {world} processes. Raise it to {world} or above, or use fewer devices."
-            )
+        self._require_rows(world, self.batch_size)
         position = round_ * self.batch_size
         rows: list[int] = []
         while len(rows) < self.batch_size:
             cycle, offset = divmod(position + len(rows), self.size)
             rows += self._cycle(cycle)[offset : offset + self.batch_size - len(rows)]
         return rows[rank::world]
+
+    def _require_rows(self, world: int, rows: int) -> None:
+        if world > rows:
+            raise ConfigurationError(
+                f"`batch_size` must give every process a row. Found a batch of {rows} {self.side} "
+                f"rows for {world} processes. Raise it to {world} or above, or use fewer devices."
+            )
 
     # ------------------------------------------------------------------------------------- cycles
 

@@ -84,6 +84,14 @@ class LightningHost:
         """The last checkpoint that was written and was there when this round began, if any."""
         return self._last_good
 
+    @property
+    def pass_rounds(self) -> dict[Side, int] | None:
+        """Rounds of a pass over each side, which a data module of unlearnkit knows."""
+        found: dict[Side, int] | None = getattr(
+            getattr(self.module.trainer, "datamodule", None), "pass_rounds", None
+        )
+        return found
+
     def remember_checkpoint(self) -> None:
         """Note the checkpoint there is: while the next one is being written, its callback names that."""
         callback = self.module.trainer.checkpoint_callback

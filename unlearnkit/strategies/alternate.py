@@ -26,11 +26,15 @@ class Alternate(Strategy):
     any other strategy: micro-batches are dealt out in turn, rows of a single batch likewise. A step whose share is
     empty on all ranks is left out, and so is one whose gradient is not finite.
 
+    In mode ``pass`` it makes T_f passes over the forget data, one step a round with the whole batch, then T_r
+    passes over the retain data (an epoch of SCRUB's, SalUn's and DualOptim's loops). Its host says how many rounds
+    a pass is (``pass_rounds``); a data module of unlearnkit deals out every row of a side once in them. Handed plain
+    batches, where nobody knows, a pass is one round.
+
     Args:
-        forget_steps: T_f, steps on the forget side; in mode ``pass`` whole rounds.
-        retain_steps: T_r, steps on the retain side; in mode ``pass`` whole rounds.
-        mode: ``batch`` alternates within each round; ``pass`` makes T_f rounds of one forget step with the whole
-            batch, then T_r rounds of one retain step.
+        forget_steps: T_f, steps on the forget side; in mode ``pass`` whole passes.
+        retain_steps: T_r, steps on the retain side; in mode ``pass`` whole passes.
+        mode: ``batch`` alternates within each round; ``pass`` in whole passes.
         forget_clip: Largest norm of a forget step's gradient, or None.
         retain_clip: Largest norm of a retain step's gradient, or None.
         forget_rate: Factor on the learning rate of forget steps, for optimizers that have one rate.
@@ -39,6 +43,8 @@ class Alternate(Strategy):
         retain_decay: What is left of ``retain_rate`` after each round.
         forget_fade: Rounds over which the forget loss's factor falls from 1 to 0 along a half cosine, or None. It
             scales the gradient before it is clipped (SFRon's ``alpha_t``); Adam's steps hardly depend on it.
+        forget_cycles: How many times the forget side has its turn before only retain steps are made (SCRUB's
+            ``msteps``), or None for as often as the retain side.
 
     Raises:
         ConfigurationError: A number of steps is below 1, a clip is not above 0, or a rate or decay is negative.
@@ -46,7 +52,7 @@ class Alternate(Strategy):
 
     >>> Alternate(forget_steps=1, retain_steps=2).schedule(0)
     ['forget', 'retain', 'retain']
-    >>> [Alternate(1, 2, mode="pass").schedule(round) for round in range(3)]
+    >>> [Alternate(mode="pass").schedule(round, {"forget": 1, "retain": 2}) for round in range(3)]
     [['forget'], ['retain'], ['retain']]
     """
 
@@ -65,6 +71,7 @@ class Alternate(Strategy):
         forget_decay: float = 1.0,
         retain_decay: float = 1.0,
         forget_fade: int | None = None,
+        forget_cycles: int | None = None,
     ) -> None:
         super().__init__()
         self.steps: dict[Side, int] = {"forget": forget_steps, "retain": retain_steps}
@@ -84,16 +91,44 @@ class Alternate(Strategy):
         faded = forget_fade is None or (isinstance(forget_fade, int) and forget_fade >= 1)
         _require("forget_fade", forget_fade, "a whole number of rounds of 1 or above, or None", faded, "300")
         self.forget_fade = forget_fade
+        counted = forget_cycles is None or (isinstance(forget_cycles, int) and forget_cycles >= 1)
+        _require("forget_cycles", forget_cycles, "a whole number of 1 or above, or None", counted, "2")
+        self.forget_cycles = forget_cycles
         self.register_buffer("broken_steps", torch.zeros((), dtype=torch.int64))
 
-    def schedule(self, round: int) -> list[Side]:
-        """Return the sides of a round's steps, in order; a function of the round's number alone."""
-        order: list[Side] = [side for side in SIDES for _ in range(self.steps[side])]
-        return order if self.mode == "batch" else [order[round % len(order)]]
+    def schedule(self, round: int, pass_rounds: dict[Side, int] | None = None) -> list[Side]:
+        """Return the sides of a round's steps, in order; a function of the round's number alone.
+
+        Args:
+            round: Number of the round, from 0.
+            pass_rounds: Rounds of a pass over each side; None is one round.
+        """
+        if self.mode == "batch":
+            over = self.forget_cycles is not None and round >= self.forget_cycles
+            return [side for side in SIDES[over:] for _ in range(self.steps[side])]
+        now, then = (self._turns(number, self._lengths(pass_rounds)) for number in (round, round + 1))
+        return ["forget" if then["forget"] > now["forget"] else "retain"]
+
+    def turns(self, round: int, pass_rounds: dict[Side, int]) -> dict[Side, int] | None:
+        """Return how many batches of each side mode ``pass`` stepped on before a round; None in mode ``batch``."""
+        if self.mode == "batch":
+            return None
+        return self._turns(round, self._lengths(pass_rounds))
+
+    def _turns(self, round: int, lengths: dict[Side, int]) -> dict[Side, int]:
+        cycles, place = divmod(round, sum(lengths.values()))
+        forget = cycles * lengths["forget"] + min(place, lengths["forget"])
+        if self.forget_cycles is not None:
+            forget = min(forget, self.forget_cycles * lengths["forget"])
+        return {"forget": forget, "retain": round - forget}
+
+    def _lengths(self, pass_rounds: dict[Side, int] | None) -> dict[Side, int]:
+        """Return by side in how many rounds its passes are made, before it is the other's turn."""
+        return {side: self.steps[side] * (1 if pass_rounds is None else pass_rounds[side]) for side in SIDES}
 
     def update(self, host: Host, batch: ForgetRetainBatch) -> RoundReport:
         """Make the round's steps in order; report each side's loss at its first one."""
-        schedule = self.schedule(host.round)
+        schedule = self.schedule(host.round, host.pass_rounds)
         shares = {side: _shares(batch[side], schedule.count(side)) for side in SIDES if side in schedule}
         first: Losses = {}
         reasons: list[str | None] = []

@@ -91,6 +91,17 @@ class Strategy(nn.Module):
         host.round += 1
         return report
 
+    def turns(self, round: int, pass_rounds: dict[Side, int]) -> dict[Side, int] | None:
+        """Return how many batches of each side a strategy that makes whole passes stepped on before a round.
+
+        A data module deals out passes by it. Default None: rounds are drawn one like the other.
+
+        Args:
+            round: Number of the round, from 0.
+            pass_rounds: Rounds in which each side's rows come once.
+        """
+        return None
+
     def update(self, host: Host, batch: ForgetRetainBatch) -> RoundReport:
         """Do the round's work; what each kind of strategy implements."""
         raise NotImplementedError
