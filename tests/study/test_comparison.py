@@ -11,6 +11,7 @@ import pytest
 
 from unlearnkit.errors import ConfigurationError, UnknownNameError
 from unlearnkit.study import compare, runs
+from unlearnkit.study.runs import PATH_EVALUATION
 
 Run = tuple[Path, dict[str, Any]]
 
@@ -24,7 +25,8 @@ def test_every_run_folder_is_whole(tiny_run: Run) -> None:
     out, _ = tiny_run
     for name in ("target", "retrained", "gdiff", "ngdiff_gen"):
         found = {path.name for path in (out / "seed0" / name).iterdir()}
-        assert found == {"config.yaml", "split.json", "tokenizer", "model", "evaluation.json", "results.json"}
+        whole = {"config.yaml", "split.json", "tokenizer", "model", "evaluation.json", "results.json"}
+        assert found == whole | ({PATH_EVALUATION} if name == "retrained" else set())
     assert {"results.json", "tradeoff.png", "tradeoff.svg", "report.html"} <= {p.name for p in out.iterdir()}
 
 
@@ -41,6 +43,16 @@ def test_a_path_starts_at_the_target_and_ends_at_the_last_round(tiny_run: Run) -
     for row in tiny_run[1]["rows"]:
         if row["role"] == "method":
             assert [point["round"] for point in row["path"]] == [0, 2, 3]
+
+
+def test_paths_are_compared_with_the_retrained_model_on_their_own_rows(tiny_run: Run) -> None:
+    out, results = tiny_run
+    reference = json.loads((out / "seed0" / "retrained" / PATH_EVALUATION).read_text())
+    by_name = {row["method"]: row for row in results["rows"]}
+    assert by_name["retrained"]["path"] == [{"round": 0, **reference["summary"]}]
+    assert by_name["retrained"]["path"][0]["forget_quality"] == 1.0
+    for point in by_name["gdiff"]["path"]:
+        assert 0.0 <= point["forget_quality"] <= 1.0
 
 
 def test_the_retrained_reference_has_forget_quality_one(tiny_run: Run) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,14 @@ from lightning.pytorch import Callback, Trainer
 from unlearnkit.artifacts import Split, atomic_folder, atomic_write_json, atomic_write_text, read_json
 from unlearnkit.callbacks.evaluate_every import EvaluateEvery
 from unlearnkit.errors import ArtifactError, DataError, NonFiniteError
+from unlearnkit.evaluators import read
 from unlearnkit.modules import FinetuningModule
 from unlearnkit.study.method import Method
 from unlearnkit.study.progress import RoundProgress, StudyProgress
 from unlearnkit.study.settings import Setting
+
+PATH_EVALUATION = "path_evaluation.json"
+"""The retrained model's evaluation on the rows that paths are evaluated on, in its folder: paths have a gap by it."""
 
 EVALUATION_COST = 25.0
 """What one full evaluation counts for in the progress bar, in rounds."""
@@ -82,11 +87,16 @@ def train(
     seconds = time.perf_counter() - started
     # The target is where every method's path starts, the reference's level is where paths are compared:
     # both on the rows that the paths are evaluated on.
-    path = [{"round": 0, **_path_summary(setting, built)}]
+    evaluator = _path_evaluator(setting, built)
+    kept = _path_reference(folder) if role == "target" else None
+    start = evaluator.evaluate(built.model, built.data, read(kept) if kept else None)
+    if role == "retrained":
+        start = evaluator.with_reference(start, start)
+    path = [{"round": 0, **start["summary"]}]
     row = {"method": role, "label": role, "role": role, "seconds": seconds, "rounds": trainer.global_step}
-    return _conclude(
-        setting, built, row | {"seed": seed, "key": key, "path": path}, folder, progress, reference
-    )
+    row |= {"seed": seed, "key": key, "path": path}
+    files = {PATH_EVALUATION: start} if role == "retrained" else {}
+    return _conclude(setting, built, row, folder, progress, reference, files=files)
 
 
 def unlearn_with(
@@ -109,7 +119,12 @@ def unlearn_with(
     built.model = setting.target(target / "model")
     module, callbacks = method.build(built.model, seed)
     rounds = setting.config.rounds or method.rounds
-    path = EvaluateEvery(_path_evaluator(setting, built), every=setting.path.every, at_start=False)
+    path = EvaluateEvery(
+        _path_evaluator(setting, built),
+        every=setting.path.every,
+        at_start=False,
+        reference=_path_reference(target),
+    )
     callbacks += [path, RoundProgress(progress, rounds)]
     trainer = quiet_trainer(setting, callbacks, max_steps=rounds, limit_val_batches=0)
     row: dict[str, Any] = {
@@ -145,9 +160,10 @@ def _path_evaluator(setting: Setting, built: Any) -> Any:
     return evaluator
 
 
-def _path_summary(setting: Setting, built: Any) -> dict[str, Any]:
-    summary: dict[str, Any] = _path_evaluator(setting, built).evaluate(built.model, built.data)["summary"]
-    return summary
+def _path_reference(target: Path) -> str | None:
+    """Return the file that paths from this target are compared with; None where an older version kept none."""
+    file = target.parent / "retrained" / PATH_EVALUATION
+    return str(file) if file.exists() else None
 
 
 def _conclude(
@@ -158,8 +174,9 @@ def _conclude(
     progress: StudyProgress,
     reference: dict[str, Any] | None,
     method: Method | None = None,
+    files: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Evaluate in full, and write the run's folder whole or not at all."""
+    """Evaluate in full, and write the run's folder, with JSON files of its own, whole or not at all."""
     progress.advance(0.0, "evaluating")
     started = time.perf_counter()
     evaluation = built.evaluator.evaluate(built.model, built.data, reference)
@@ -168,6 +185,10 @@ def _conclude(
     row["evaluation_seconds"] = time.perf_counter() - started
     row["summary"] = evaluation["summary"]
     row["n"] = evaluation["comparability"]["n"]
+    if evaluation.get("failure"):
+        row.setdefault("diverged", evaluation["failure"])
+    if evaluation.get("confusion_shown"):
+        row["confusion"] = evaluation["confusion_shown"]
     row["parameters"] = sum(p.numel() for p in built.model.parameters())
     progress.advance(EVALUATION_COST)
     config = {name: setting.section(name) for name in ("data", "model", "evaluator", "finetune", "path")}
@@ -180,5 +201,7 @@ def _conclude(
             built.data.save_tokenizer(temporary / "tokenizer")
         built.model.save(temporary / "model", built.data.traits)
         atomic_write_json(temporary / "evaluation.json", evaluation)
+        for name, content in (files or {}).items():
+            atomic_write_json(temporary / name, content)
         atomic_write_json(temporary / "results.json", row)
     return row
