@@ -10,8 +10,10 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loops import utilities
+from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader, DistributedSampler
 
 from tests.callbacks.runs import fit, module_for
@@ -125,6 +127,28 @@ def predicted(host: str | None, folder: str, size: int) -> None:
     quiet(logger=CSVLogger(folder, name="", version=""), callbacks=[RunFolder()], **settings(host)).predict(
         found, data(size)
     )
+
+
+def gathered_after(host: str, folder: str) -> dict[str, list[str]]:
+    """Return by entry point of the trainer which parameters it leaves gathered from all ranks."""
+    warnings.simplefilter("ignore")
+    rounds: dict[str, Any] = {"max_steps": 2, "max_epochs": -1, "limit_val_batches": 0}
+    every = {"limit_val_batches": 1.0, "val_check_interval": 1, "check_val_every_n_epoch": None}
+    save = {"callbacks": [ModelCheckpoint(folder, every_n_train_steps=2)], "enable_checkpointing": True}
+    runs: dict[str, tuple[str, dict[str, Any]]] = {
+        "validate": ("validate", {}),
+        "test": ("test", {}),
+        "predict": ("predict", {}),
+        "fit": ("fit", rounds),
+        "fit that validates": ("fit", rounds | every),
+        "fit that saves": ("fit", rounds | save),
+    }
+    found = {}
+    for name, (stage, options) in runs.items():
+        one = module(0.0)
+        getattr(quiet(**options, **settings(host)), stage)(one, datamodule=data(1))
+        found[name] = [name for name, p in one.model.named_parameters() if not isinstance(p, DTensor)]
+    return found
 
 
 def unequal(host: str) -> str:

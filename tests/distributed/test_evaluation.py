@@ -64,6 +64,13 @@ def test_training_ends_with_the_bits_it_has_without_validation(ranks: dict[str, 
         assert all(torch.equal(a, b) for a, b in pairs)
 
 
+def test_parameters_are_shards_again_afterwards(pool: Pool, tmp_path: Path) -> None:
+    """FSDP2 keeps the root's whole after a forward pass without gradients: the memory that sharding is to save."""
+    for found in pool("tests.distributed.evaluation:gathered_after", "fsdp2", str(tmp_path)):
+        assert len(found) == 6
+        assert not any(found.values()), found
+
+
 def _rows(folder: Path, name: str) -> list[tuple[str, int, str]]:
     loaders = json.loads((folder / name).read_text())["predictions"]
     return [

@@ -15,6 +15,7 @@ from unlearnkit.modules.checkpoint_io import write_atomically
 from unlearnkit.modules.checkpoints import refuse_damaged
 from unlearnkit.modules.own_rows import own_rows
 from unlearnkit.modules.sharded import require_sharding, shard
+from unlearnkit.sharding import reshard, sharded_modules
 
 ROOM = 8
 """Tokens by which a predicted answer may be longer than the row's own."""
@@ -104,6 +105,18 @@ class EvaluatedModule(LightningModule):
         ids = [model.predictions(*pair, eos_id) for pair in zip(batches, map(max, limits), strict=True)]
         # Each by its own limit: what an answer says must not hang on the rows that share its batch.
         return [new[:limit] for new, limit in zip(ids[rank], limits[rank], strict=True)]
+
+    def on_validation_epoch_end(self) -> None:
+        """Leave the parameters as shards: FSDP2 keeps the root's gathered after a forward pass without gradients."""
+        reshard(sharded_modules(self.model))
+
+    def on_test_epoch_end(self) -> None:
+        """Leave the parameters as shards."""
+        reshard(sharded_modules(self.model))
+
+    def on_predict_epoch_end(self) -> None:
+        """Leave the parameters as shards."""
+        reshard(sharded_modules(self.model))
 
     def _log_set_loss(self, stage: str, batch: Any, batch_idx: int, dataloader_idx: int) -> None:
         """Log ``<stage>/<set>_loss``, the negative log-likelihood per scored unit over all ranks, nats."""

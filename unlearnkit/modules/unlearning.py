@@ -159,8 +159,9 @@ class UnlearningModule(EvaluatedModule):
         self._outside["reference"] = reference.to(self.device)
 
     def on_fit_end(self) -> None:
-        """Let go of the last batch."""
+        """Let go of the last batch, and of copies of shards that a measure after the last step has gathered."""
         self._outside["batch"] = None
+        self.host.settle()
 
     def on_train_start(self) -> None:
         """Set train mode explicitly: ``from_pretrained`` returns eval mode, and ``fit`` leaves it so."""
