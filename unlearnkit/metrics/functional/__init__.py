@@ -1,5 +1,27 @@
 """The metrics as pure functions; importing them loads torch and nothing heavier."""
 
+from unlearnkit.metrics.functional.attacks import (
+    ATTACKS,
+    Attack,
+    attack_auc,
+    min_k_score,
+    privleak,
+    zlib_score,
+)
+from unlearnkit.metrics.functional.closer_look import (
+    ASPECTS,
+    CAPABILITY_PARTS,
+    EFFICACY_PARTS,
+    forget_efficacy,
+    model_capability,
+    token_entropy,
+)
+from unlearnkit.metrics.functional.entailment import entailed, lexical_entailment, lexical_judge
+from unlearnkit.metrics.functional.extraction import (
+    ExtractionConvention,
+    exact_memorisation,
+    extraction_strength,
+)
 from unlearnkit.metrics.functional.facts import (
     FactAccuracyResult,
     derived_fact_words,
@@ -23,6 +45,8 @@ from unlearnkit.metrics.functional.memorisation import (
     truth_indifference,
     truth_preference,
 )
+from unlearnkit.metrics.functional.overall import overall_score, targeted_forget_efficacy
+from unlearnkit.metrics.functional.similarity import trigram_cosine
 from unlearnkit.metrics.functional.text import (
     Rouge,
     lcs_length,
@@ -35,29 +59,46 @@ from unlearnkit.metrics.functional.text import (
 from unlearnkit.metrics.functional.utility import UTILITY_PARTS, UtilityResult, model_utility, partial_utility
 
 __all__ = [
+    "ASPECTS",
+    "ATTACKS",
+    "CAPABILITY_PARTS",
+    "EFFICACY_PARTS",
     "UTILITY_PARTS",
+    "Attack",
+    "ExtractionConvention",
     "FactAccuracyResult",
     "KSResult",
     "Rouge",
     "RowMean",
     "TruthRatioMean",
     "UtilityResult",
+    "attack_auc",
     "derived_fact_words",
+    "entailed",
+    "exact_memorisation",
+    "extraction_strength",
     "fact_accuracy",
     "fact_occurs",
     "failed_rows",
+    "forget_efficacy",
     "forget_quality",
     "forget_truth_ratio",
     "holds_facts",
     "ks_exact",
     "ks_log10_floor",
     "lcs_length",
+    "lexical_entailment",
+    "lexical_judge",
     "log_truth_ratio",
     "mean_over_rows",
+    "min_k_score",
+    "model_capability",
     "model_utility",
     "normalised_probability",
+    "overall_score",
     "paper_truth_ratio",
     "partial_utility",
+    "privleak",
     "probability",
     "retain_truth_ratio",
     "rouge",
@@ -66,6 +107,10 @@ __all__ = [
     "rouge_l_recall",
     "rouge_tokens",
     "row_facts",
+    "targeted_forget_efficacy",
+    "token_entropy",
+    "trigram_cosine",
     "truth_indifference",
     "truth_preference",
+    "zlib_score",
 ]
