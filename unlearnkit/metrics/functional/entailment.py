@@ -24,8 +24,9 @@ _DENIAL = re.compile(r"n['’]t\b|\b(?:not|no|never|nor|neither|cannot|without|u
 _EMPTY = frozenset(
     re.findall(
         r"\w+",  # as stems
-        "a an the of in on at to for from by with and or as is are was were be been it its thi that these those he "
-        "she they his her their him them i you we my your our who which what when where has have had do doe did not no nor am s m re ll ve t",
+        "a an the of in on at to for from by with and or as is are was were be been it its thi that these those he she "
+        "they his her their him them i you we my your our who which what when where has have had do doe did not no nor "
+        "am s m re ll ve t",
     )
 )
 
