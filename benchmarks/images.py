@@ -28,7 +28,7 @@ from torchvision import transforms
 
 from unlearnkit.artifacts import atomic_write_json
 from unlearnkit.batches import ImageTraits
-from unlearnkit.datamodules.augmentation import crop_and_flip
+from unlearnkit.datamodules.augmentation import crop_and_flip, row_keys
 from unlearnkit.evaluators.base import versions
 from unlearnkit.models import ImageClassifier
 from unlearnkit.models.image_classifier import CIFAR_MEAN, CIFAR_STD
@@ -63,7 +63,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
 def ours(images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     generator = torch.Generator().manual_seed(0)
     for rows in torch.split(torch.randperm(len(labels), generator=generator), BATCH):
-        yield crop_and_flip(images[rows], generator), labels[rows]
+        yield crop_and_flip(images[rows], row_keys(0, 0, rows)), labels[rows]
 
 
 def theirs(pictures: Pictures) -> Iterator[tuple[Tensor, Tensor]]:

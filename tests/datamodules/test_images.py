@@ -74,6 +74,24 @@ def test_augmentation_is_a_function_of_seed_and_round():
     assert [len(part["targets"]) for part in parts] == [16] * 4
 
 
+@pytest.mark.parametrize("arguments", [{}, {"micro_batch_size": 7}])
+def test_two_processes_augment_as_one_does(arguments, monkeypatch):
+    data = ready(augment="crop_flip", forget_batch_size=33, **arguments)
+
+    def images(place):
+        monkeypatch.setattr(data, "_place", lambda: place)
+        parts = data.batch(2)["forget"]
+        return [
+            (row, image)
+            for part in (parts if isinstance(parts, list) else [parts])
+            for row, image in zip(part["index"].tolist(), part["inputs"], strict=True)
+        ]
+
+    one, two = dict(images((0, 1))), [*images((0, 2)), *images((1, 2))]
+    assert len(two) == 33 and {row for row, _ in two} == set(one)
+    assert all(torch.equal(image, one[row]) for row, image in two)
+
+
 class Seen(UnlearningModule):
     def on_train_batch_start(self, batch, batch_idx):
         super().on_train_batch_start(batch, batch_idx)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from unlearnkit.artifacts import Split
 from unlearnkit.batches import ImageTraits, LabelledBatch
-from unlearnkit.datamodules.augmentation import crop_and_flip
+from unlearnkit.datamodules.augmentation import crop_and_flip, row_keys
 from unlearnkit.datamodules.base import EpochLength, ForgetRetainDataModule, Part, TrainOn
 from unlearnkit.datamodules.image_files import ImageSet, load_images
 from unlearnkit.datamodules.image_selection import ForgetSet
@@ -194,24 +193,20 @@ class Images(ForgetRetainDataModule):
         return self._augmented(super().batch(round_), round_)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Augment a training batch on its device; the draws are those of (seed, round, rank)."""
+        """Augment a training batch on its device; an image's draws are those of (seed, round, row)."""
         training = self.trainer is not None and self.trainer.training
         return self._augmented(batch, self._rounds_done()) if training else batch
 
     def _augmented(self, batch: Any, round_: int) -> Any:
+        """Augment one batch, or every batch of a pair or a list."""
         if self.augment == "none":
             return batch
-        key = hashlib.sha256(f"augment/{self.seed}/{round_}/{self._place()[0]}".encode()).digest()
-        return self._change(batch, torch.Generator().manual_seed(int.from_bytes(key[:8], "big") >> 1))
-
-    def _change(self, batch: Any, generator: torch.Generator) -> Any:
-        """Augment one batch, or every batch of a pair or a list, in their order."""
         if isinstance(batch, list):
-            return [self._change(part, generator) for part in batch]
+            return [self._augmented(part, round_) for part in batch]
         if "inputs" not in batch:
-            return {side: self._change(part, generator) for side, part in batch.items()}
-        images = batch["inputs"]
-        shifted = crop_and_flip(images, generator, images.shape[-1] // 8, flip=self.augment == "crop_flip")
+            return {side: self._augmented(part, round_) for side, part in batch.items()}
+        images, keys = batch["inputs"], row_keys(self.seed, round_, batch["index"])
+        shifted = crop_and_flip(images, keys, images.shape[-1] // 8, flip=self.augment == "crop_flip")
         return batch | {"inputs": shifted}
 
 
