@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -24,24 +24,26 @@ class Score(NamedTuple):
         tokens: Number of the answer's tokens.
         matched: Number of them that are the most likely next token; where it equals ``tokens``,
             greedy decoding gives just this answer.
+        hits: Which of them are.
     """
 
     nll: float
     tokens: int
     matched: int
+    hits: tuple[bool, ...]
+
+
+Sequences = Sequence[tuple[Sequence[int], Sequence[int]]]
+"""Pairs of prompt ids and answer ids."""
+
+Measure = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
+"""Maps fp32 logits [positions, vocabulary] and the true tokens [positions] to some tensors [positions]."""
 
 
 def score(
-    network: nn.Module,
-    sequences: Sequence[tuple[Sequence[int], Sequence[int]]],
-    *,
-    context_length: int,
-    batch_tokens: int = 1024,
+    network: nn.Module, sequences: Sequences, *, context_length: int, batch_tokens: int = 1024
 ) -> list[Score]:
     """Score each answer given its prompt; prompt tokens are read, not scored.
-
-    Sequences of similar length share a batch, and the output layer sees the scored positions only.
-    Padding is on the right, where a causal network cannot look at it, so no attention mask is passed.
 
     Args:
         network: Causal language model of transformers.
@@ -61,18 +63,57 @@ def score(
     >>> [found.tokens for found in score(tiny, [([1, 2], [3]), ([4], [5, 6])], context_length=16)]
     [1, 2]
     """
-    _check(sequences, context_length)
+    return [
+        Score(float(losses.double().sum()), len(losses), int(hits.sum()), tuple(hits.tolist()))
+        for losses, hits in at_answers(
+            network, sequences, _losses_and_hits, context_length=context_length, batch_tokens=batch_tokens
+        )
+    ]
+
+
+def _losses_and_hits(logits: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
+    losses = nn.functional.cross_entropy(logits, targets, reduction="none")
+    return losses, logits.argmax(-1) == targets
+
+
+def at_answers(
+    network: nn.Module, sequences: Sequences, measure: Measure, *, context_length: int, batch_tokens: int
+) -> list[tuple[Tensor, ...]]:
+    """Measure the logits at each token of each answer.
+
+    Sequences of similar length share a batch, and the output layer sees the scored positions only.
+    Padding is on the right, where a causal network cannot look at it, so no attention mask is passed.
+
+    Args:
+        network: Causal language model of transformers.
+        sequences: Pairs of prompt ids and answer ids.
+        measure: What to take of some positions' logits; it is called on slices.
+        context_length: Most tokens the network takes, prompt and answer together.
+        batch_tokens: Most tokens of one batch, padding included.
+
+    Returns:
+        For each sequence, in the order given, the tensors of ``measure``, [answer tokens] each, on the CPU.
+
+    Raises:
+        DataError: A prompt or an answer is empty, or both together exceed the context.
+    """
+    check_sequences(sequences, context_length)
     lengths = [len(prompt) + len(answer) for prompt, answer in sequences]
-    results: list[Score] = [Score(0.0, 0, 0)] * len(sequences)
+    results: list[tuple[Tensor, ...]] = [()] * len(sequences)
     with eval_mode(network), torch.no_grad():
         for members in _buckets(lengths, batch_tokens):
             chosen = [sequences[position] for position in members]
-            for position, found in zip(members, _score_batch(network, chosen), strict=True):
+            for position, found in zip(members, _measure_batch(network, chosen, measure), strict=True):
                 results[position] = found
     return results
 
 
-def _check(sequences: Sequence[tuple[Sequence[int], Sequence[int]]], context_length: int) -> None:
+def check_sequences(sequences: Sequences, context_length: int) -> None:
+    """Refuse what cannot be scored.
+
+    Raises:
+        DataError: A prompt or an answer is empty, or both together exceed the context.
+    """
     for position, (prompt, answer) in enumerate(sequences):
         if not prompt or not answer:
             raise DataError(
@@ -98,7 +139,7 @@ def _buckets(lengths: list[int], batch_tokens: int) -> Iterator[list[int]]:
         start += size
 
 
-def _score_batch(network: nn.Module, sequences: list[tuple[Sequence[int], Sequence[int]]]) -> list[Score]:
+def _measure_batch(network: nn.Module, sequences: Sequences, measure: Measure) -> list[tuple[Tensor, ...]]:
     device = next(network.parameters()).device
     longest = max(len(prompt) + len(answer) for prompt, answer in sequences)
     # The last token is only ever a target. Padding may be any token: no position before it sees it.
@@ -110,20 +151,15 @@ def _score_batch(network: nn.Module, sequences: list[tuple[Sequence[int], Sequen
         scored[row, len(prompt) - 1 : end - 1] = True
     targets = ids[:, 1:][scored].to(device)
     logits = _logits_at(network, ids[:, :-1].to(device), scored.to(device))
-    losses, hits = [], []
-    for some, wanted in zip(
-        torch.split(logits, _POSITIONS_AT_ONCE), torch.split(targets, _POSITIONS_AT_ONCE), strict=True
-    ):
-        wide = some.float()
-        losses.append(nn.functional.cross_entropy(wide, wanted, reduction="none"))
-        hits.append(wide.argmax(-1) == wanted)
+    slices = [
+        measure(some.float(), wanted)
+        for some, wanted in zip(
+            torch.split(logits, _POSITIONS_AT_ONCE), torch.split(targets, _POSITIONS_AT_ONCE), strict=True
+        )
+    ]
     counts = [len(answer) for _, answer in sequences]
-    by_row = zip(
-        torch.split(torch.cat(losses).cpu().double(), counts),
-        torch.split(torch.cat(hits).cpu(), counts),
-        strict=True,
-    )
-    return [Score(float(loss.sum()), len(loss), int(hit.sum())) for loss, hit in by_row]
+    whole = [torch.cat(parts).cpu() for parts in zip(*slices, strict=True)]
+    return list(zip(*(torch.split(values, counts) for values in whole), strict=True))
 
 
 def _logits_at(network: nn.Module, ids: Tensor, scored: Tensor) -> Tensor:
