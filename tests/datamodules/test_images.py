@@ -165,3 +165,17 @@ def test_sizes_and_channels_of_both_parts():
     assert _of_one_kind(train, ImageSet(grey, train.labels, train.classes), "x").images.shape == (2, 3, 4, 4)
     with pytest.raises(DataError, match=r"same channels, height and width.*\[1, 4, 4\] and \[3, 4, 4\]"):
         _of_one_kind(ImageSet(grey, train.labels, train.classes), train, "x")
+
+
+def test_the_first_classes_alone() -> None:
+    data = Images("digits", first_classes=3, per_class=10)
+    data.setup()
+    assert (data.classes, data.traits.classes) == (("0", "1", "2"), 3)
+    test = torch.cat([batch["targets"] for batch in data.batches("test")])
+    assert test.unique().tolist() == [0, 1, 2]
+    with pytest.raises(ConfigurationError, match="`first_classes` must be at least 2. Found 1"):
+        Images("digits", first_classes=1)
+    with pytest.raises(
+        DataError, match="`first_classes` must be at most the number of classes. Found 11 of the 10"
+    ):
+        Images("digits", first_classes=11).setup()

@@ -72,3 +72,13 @@ def test_weights_out_of_reach(monkeypatch, tmp_path):
         DataNotFoundError, match="`pretrained` weights must be within reach. Found none of 'resnet18'"
     ):
         build_network("resnet18", 10, 3, 32, pretrained=True)
+
+
+def test_the_small_swin_takes_the_images_height_and_refuses_what_its_windows_cannot_tile() -> None:
+    network = build_network("small_swin", 20, 3, 64)
+    assert network(torch.zeros(2, 3, 64, 64)).shape == (2, 20)
+    assert build_network("small_swin", 10, 1, 32)(torch.zeros(1, 1, 32, 32)).shape == (1, 10)
+    with pytest.raises(
+        ConfigurationError, match="small_swin must have images whose height is a multiple of 16"
+    ):
+        build_network("small_swin", 10, 1, 8)

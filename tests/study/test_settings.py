@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
-from unlearnkit.errors import ConfigurationError
+from unlearnkit.errors import ConfigurationError, UnknownNameError
 from unlearnkit.packaged import resolve_configs
+from unlearnkit.study.method import load_method
 from unlearnkit.study.settings import Finetune, Setting, comparison_parser
 
 
@@ -38,6 +40,27 @@ def test_the_key_depends_on_data_and_model_and_not_on_methods_or_seeds() -> None
 def test_one_set_of_options_builds_fresh_objects() -> None:
     one = setting()
     assert one.build(0, "full").model is not one.build(0, "full").model
+
+
+def test_the_optimizer_of_the_target_is_a_choice() -> None:
+    weight = torch.nn.Parameter(torch.ones(1))
+    found = setting("--finetune.optimizer=sgd", "--finetune.weight_decay=5e-4").finetune.build([weight])
+    assert isinstance(found, torch.optim.SGD)
+    assert (found.defaults["momentum"], found.defaults["weight_decay"]) == (0.9, 5e-4)
+    assert isinstance(setting().finetune.build([weight]), torch.optim.AdamW)
+    with pytest.raises(UnknownNameError, match="finetune.optimizer"):
+        Finetune(optimizer="lion")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="`finetune.weight_decay` must be 0 or above. Found -1"):
+        Finetune(weight_decay=-1)
+
+
+def test_methods_bring_their_own_batches_only_where_asked_to() -> None:
+    method = load_method("cifar10/salun")
+    assert method.batch_sizes == {"forget_batch_size": 26, "retain_batch_size": 230}
+    assert setting().batch_sizes(method) == {}
+    own = setting("--method_batches=true").batch_sizes(method)
+    data = setting().build(0, "pair", model=False, batch_sizes=own).data
+    assert (data.batch_sizes["forget"], data.batch_sizes["retain"]) == (26, 230)
 
 
 @pytest.mark.parametrize("bad", [{"epochs": 0}, {"lr": -1e-3}, {"clip": 0.0}])

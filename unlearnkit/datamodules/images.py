@@ -32,6 +32,7 @@ class Images(ForgetRetainDataModule):
         forget: What is to be forgotten; default a random tenth.
         label_noise: Fraction of the training labels that are replaced by another class. Only having seen such an
             image tells its label, which is what gives a random forget set of an easy data set a signal at all.
+        first_classes: Use only so many classes, the first ones; None uses all.
         per_class: Training images of each class to use, its first ones; None uses all.
         size: Height and width to scale to; None wants all images of one size already.
         augment: What is done to training images: ``none``, ``crop`` (shift by up to an eighth), ``crop_flip``.
@@ -60,6 +61,7 @@ class Images(ForgetRetainDataModule):
         *,
         forget: ForgetSet | None = None,
         label_noise: float = 0.0,
+        first_classes: int | None = None,
         per_class: int | None = None,
         size: int | None = None,
         augment: Augmentation = "none",
@@ -89,11 +91,16 @@ class Images(ForgetRetainDataModule):
             raise ConfigurationError(
                 f"`per_class` must be at least 1. Found {per_class}. Leave it unset to use all images."
             )
+        if first_classes is not None and first_classes < 2:
+            raise ConfigurationError(
+                f"`first_classes` must be at least 2. Found {first_classes}. Leave it unset to use all classes."
+            )
         if augment not in ("none", "crop", "crop_flip"):
             raise UnknownNameError.among("augment", augment, ["none", "crop", "crop_flip"])
         self.source = source
         self.forget = forget or ForgetSet(fraction=0.1)
         self.label_noise = label_noise
+        self.first_classes = first_classes
         self.per_class = per_class
         self.size = size
         self.augment: Augmentation = augment
@@ -109,7 +116,7 @@ class Images(ForgetRetainDataModule):
         """Read both parts, put the noise in, choose what is forgotten; a second call does nothing."""
         if self._train is not None:
             return
-        found = load_images(self.source, "train", self.size)
+        found = self._load("train")
         if self.per_class is not None:
             found = _first_of_each(found, self.per_class)
         # By true labels: noise must not decide what a class is.
@@ -124,7 +131,20 @@ class Images(ForgetRetainDataModule):
         )
         self._retained = found.labels[torch.tensor(retain)].unique().tolist()  # type: ignore[no-untyped-call]
         self._train = ImageSet(found.images, self._noisy(found), found.classes)
-        self._test = _of_one_kind(self._train, load_images(self.source, "test", self.size), self.source)
+        self._test = _of_one_kind(self._train, self._load("test"), self.source)
+
+    def _load(self, part: Literal["train", "test"]) -> ImageSet:
+        """Read one part, of the first classes only where so asked."""
+        found = load_images(self.source, part, self.size)
+        if self.first_classes is None:
+            return found
+        if self.first_classes > len(found.classes):
+            raise DataError(
+                f"`first_classes` must be at most the number of classes. Found {self.first_classes} of the "
+                f"{len(found.classes)} classes of {self.source!r}. Lower it, or leave it unset."
+            )
+        kept = found.labels < self.first_classes
+        return ImageSet(found.images[kept], found.labels[kept], found.classes[: self.first_classes])
 
     def _noisy(self, found: ImageSet) -> Tensor:
         """Return the labels to train on."""

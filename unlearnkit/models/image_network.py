@@ -1,4 +1,4 @@
-"""Networks that classify images, by name: a small one, torchvision's, timm's."""
+"""Networks that classify images, by name: two small ones, torchvision's, timm's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def build_network(
     """Build a network that maps images [batch, channels, height, width] to logits [batch, classes].
 
     Args:
-        name: ``small``, or the name of a classification model of torchvision or timm.
+        name: ``small``, ``small_swin``, or the name of a classification model of torchvision or timm.
         classes: Number of classes.
         channels: 1 or 3.
         height: Of the images, in pixels.
@@ -37,6 +37,8 @@ def build_network(
         raise UnknownNameError.among("stem", stem, ["auto", "cifar", "imagenet"])
     if name == "small":
         return SmallNet(classes, channels)
+    if name == "small_swin":
+        return _small_swin(classes, channels, height)
     import timm
     import torchvision
 
@@ -59,7 +61,7 @@ def build_network(
             f"`pretrained` weights must be within reach. Found none of {name!r} ({type(error).__name__}). "
             "Set pretrained=false to train from scratch, or give the `name` of a folder with a saved model."
         ) from error
-    raise UnknownNameError.among("network", name, ["small", *known, *timm.list_models()])
+    raise UnknownNameError.among("network", name, ["small", "small_swin", *known, *timm.list_models()])
 
 
 class SmallNet(nn.Module):
@@ -93,6 +95,23 @@ class SmallNet(nn.Module):
     def forward(self, images: Any) -> Any:
         """Return logits [batch, classes]."""
         return self.head(self.features(images))
+
+
+def _small_swin(classes: int, channels: int, height: int) -> nn.Module:
+    """Return timm's Swin transformer in a size for a laptop: two stages of two blocks, 24 and 48 channels."""
+    from timm.models.swin_transformer import SwinTransformer
+
+    if height % 16:
+        raise ConfigurationError(
+            f"`network` small_swin must have images whose height is a multiple of 16. Found {height}. "
+            "Scale the images (`size` of the data), or use network=small."
+        )
+    window = min(8, height // 8)
+    made: nn.Module = SwinTransformer(
+        img_size=height, patch_size=4, in_chans=channels, num_classes=classes, embed_dim=24, depths=(2, 2),
+        num_heads=(2, 4), window_size=window,
+    )  # fmt: skip
+    return made
 
 
 def _torchvision(name: str, classes: int, channels: int, small: bool, pretrained: bool) -> nn.Module:

@@ -80,6 +80,7 @@ def _run(given: list[str], console: Console) -> dict[str, Any]:
     setting = Setting(parser, parser.parse_args(resolve_configs(given)))
     methods = _methods(setting)
     splits = {seed: _split_hash(setting, seed) for seed in setting.config.seeds}
+    _require_one_split(setting, splits)
     out = Path(setting.config.out or f"runs/{setting.config.name}-{setting.key[:8]}")
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(setting.config.threads)
@@ -94,10 +95,9 @@ def _run(given: list[str], console: Console) -> dict[str, Any]:
     }
     with FolderLock(out), quiet(), StudyProgress(_work(setting, methods), console) as progress:
         for seed in setting.config.seeds:
-            folder = out / f"seed{seed}"
-            for row, is_new in _seed_rows(setting, methods, seed, splits[seed], folder, progress):
+            for row, is_new in _seed_rows(setting, methods, seed, splits[seed], out, progress):
                 results["rows"].append(row)
-                results |= meanings(folder / "retrained")
+                results |= meanings(_folder(out, setting.home(seed)) / "retrained")
                 results["protocol"] = protocol(setting, methods, results["rows"])
                 if is_new:
                     atomic_write_json(out / "results.json", results)
@@ -138,6 +138,20 @@ def _split_hash(setting: Setting, seed: int) -> str:
     return split
 
 
+def _require_one_split(setting: Setting, splits: dict[int, str]) -> None:
+    """Refuse one target for seeds that forget different data.
+
+    Raises:
+        ConfigurationError: The seeds' splits differ.
+    """
+    shared = setting.config.target_seed
+    if shared is not None and set(splits.values()) - {_split_hash(setting, shared)}:
+        raise ConfigurationError(
+            f"`target_seed` may be given only where all seeds forget the same data. Found {shared} with data whose "
+            "split depends on the seed. Leave target_seed unset: each seed then trains its own target."
+        )
+
+
 def meanings(reference: Path) -> dict[str, Any]:
     """Return what the numbers mean, which way is better and which benchmark it is, as the evaluator says it."""
     evaluation = read_json(reference / "evaluation.json")
@@ -153,46 +167,60 @@ def _work(setting: Setting, methods: list[Method]) -> float:
 
 
 def _seed_rows(
-    setting: Setting, methods: list[Method], seed: int, split: str, folder: Path, progress: StudyProgress
+    setting: Setting, methods: list[Method], seed: int, split: str, out: Path, progress: StudyProgress
 ) -> Iterator[tuple[dict[str, Any], bool]]:
     """Yield each row of one seed, in the table's order, and whether it had to be run."""
-    key = content_hash([setting.key, seed])
+    folder, at = _folder(out, seed), setting.home(seed)
+    home = _folder(out, at)
+    key = content_hash([setting.key, at])
     names = {
-        "target": f"seed {seed} · training the target",
-        "retrained": f"seed {seed} · retraining without the forget set",
+        "target": f"seed {at} · training the target",
+        "retrained": f"seed {at} · retraining without the forget set",
     }
-    tokenizer = str(folder / "retrained" / "tokenizer")
+    tokenizer = str(home / "retrained" / "tokenizer")
     path: list[dict[str, Any]] = []
     for role in ROLES:
-        row = finished(folder / role, key, split)
+        row = finished(home / role, key, split)
         is_new = row is None
         if row is None:
             progress.start(names[role])
             first = role == "retrained"
-            reference = None if first else _reference(folder)
+            reference = None if first else _reference(home)
             row = train(
-                setting, role, seed, folder / role, key, progress, reference, None if first else tokenizer
+                setting, role, at, home / role, key, progress, reference, None if first else tokenizer
             )
         else:
-            progress.start(f"seed {seed} · {role}: found, not run again")
+            progress.start(f"seed {at} · {role}: found, not run again")
             progress.advance(10.0 * setting.finetune.epochs + EVALUATION_COST)
         path = row["path"]
-        yield row, is_new
-    reference = _reference(folder)
+        # A target that all seeds share stands in each seed's rows, so that seeds stay pairs.
+        yield row | {"seed": seed}, is_new
+    reference = _reference(home)
     for method in methods:
         rounds = setting.config.rounds or method.rounds
-        own = content_hash([key, method.content, rounds])
+        # A seed says nothing new where it is the target's own.
+        own = content_hash([key, method.content, rounds, *([seed] * (at != seed)), *_listed(setting, method)])
         row = finished(folder / method.name, own, split)
         is_new = row is None
         if row is None:
             progress.start(f"seed {seed} · {method.label}")
             row = unlearn_with(
-                setting, method, seed, folder / "target", folder / method.name, own, progress, reference
+                setting, method, seed, home / "target", folder / method.name, own, progress, reference
             )
         else:
             progress.start(f"seed {seed} · {method.label}: found, not run again")
             progress.advance(rounds + EVALUATION_COST)
         yield row | {"path": path + row["path"]}, is_new
+
+
+def _folder(out: Path, seed: int) -> Path:
+    return out / f"seed{seed}"
+
+
+def _listed(setting: Setting, method: Method) -> list[Any]:
+    """Return what batch sizes add to a method's key: nothing where they are the comparison's."""
+    sizes = setting.batch_sizes(method)
+    return [sizes] if sizes else []
 
 
 def _reference(folder: Path) -> dict[str, Any]:

@@ -19,6 +19,9 @@ from unlearnkit import packaged
 from unlearnkit.errors import ConfigurationError, DataNotFoundError, UnknownNameError
 from unlearnkit.modules import UnlearningModule
 
+BATCH_SIZES = ("forget_batch_size", "retain_batch_size")
+"""What a method's own batches are made of."""
+
 
 @dataclass(frozen=True)
 class Method:
@@ -30,6 +33,7 @@ class Method:
         model: The ``model`` section (class path and arguments of the UnlearningModule).
         callbacks: The ``trainer.callbacks`` section.
         rounds: ``trainer.max_steps``.
+        batch_sizes: ``forget_batch_size`` and ``retain_batch_size`` of the ``data`` section, where it has them.
     """
 
     name: str
@@ -37,6 +41,7 @@ class Method:
     model: dict[str, Any]
     callbacks: list[dict[str, Any]] = field(default_factory=list)
     rounds: int = 60
+    batch_sizes: dict[str, int] = field(default_factory=dict)
 
     @property
     def content(self) -> dict[str, Any]:
@@ -139,12 +144,14 @@ def load_method(name: str, benchmark: str = "tofu") -> Method:
         )
     first = text.splitlines()[0] if text.startswith("#") else f"# {path.stem}:"
     trainer = content.get("trainer", {}) or {}
+    data = (content.get("data") or {}).get("init_args") or {}
     return Method(
         name=path.stem,
         label=first.lstrip("# ").split(":")[0],
         model=content["model"],
         callbacks=list(trainer.get("callbacks") or []),
         rounds=int(trainer.get("max_steps", 60)),
+        batch_sizes={name: int(data[name]) for name in BATCH_SIZES if name in data},
     )
 
 

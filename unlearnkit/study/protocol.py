@@ -32,6 +32,8 @@ def protocol(setting: Setting, methods: list[Method], rows: list[dict[str, Any]]
         "path_rows": setting.path.rows,
         "path_every": setting.path.every,
         "seeds": list(setting.config.seeds),
+        "target_seed": setting.config.target_seed,
+        "batch_sizes": {method.name: setting.batch_sizes(method) for method in methods},
         "finetune": setting.section("finetune"),
         "rounds": {method.name: setting.config.rounds or method.rounds for method in methods},
         "methods": {method.name: method.content for method in methods},
@@ -66,6 +68,8 @@ def _describe_images(data: dict[str, Any]) -> str:
     chosen = data.get("forget")
     given = dict(getattr(chosen, "as_dict", lambda: chosen or {"fraction": 0.1})())
     parts = [str(data["source"]), f"forget {ForgetSet(**given).name}"]
+    if data.get("first_classes"):
+        parts.append(f"the first {data['first_classes']} classes")
     if data.get("per_class"):
         parts.append(f"{data['per_class']} training images of each class")
     if data.get("label_noise"):

@@ -29,6 +29,7 @@ def provenance(results: Results) -> dict[str, str]:
     """
     protocol = results.get("protocol") or {}
     seeds = protocol.get("seeds") or sorted({str(row.get("seed")) for row in rows_of(results)})
+    shared = protocol.get("target_seed")
     model = [_text(protocol.get("model")), f"{_size(protocol.get('parameters'))} parameters"]
     if protocol.get("from_scratch"):
         model.append("trained from scratch")
@@ -36,7 +37,7 @@ def provenance(results: Results) -> dict[str, str]:
         "model": ", ".join(model),
         "data": _text(protocol.get("source") or protocol.get("data")),
         "n": _text(protocol.get("n")),
-        "seeds": _text(seeds),
+        "seeds": _text(seeds) + ("" if shared is None else f", all from the target of seed {shared}"),
         "hardware": _text(results.get("hardware")),
         "date": _text(results.get("date")),
         "command": _text(results.get("command")),

@@ -75,7 +75,7 @@ def train(
     built = setting.build(seed, "full" if role == "target" else "retain", tokenizer)
     recipe = setting.finetune
     module = FinetuningModule(built.model, warmup_steps=recipe.warmup_steps, seed=seed)
-    module.optimizer = _adamw(recipe.lr)
+    module.optimizer = recipe.build
     built.data.setup("fit")
     steps = recipe.epochs * len(built.data.train_dataloader())
     callbacks: list[Callback] = [RoundProgress(progress, steps, cost=10.0 * recipe.epochs / steps)]
@@ -115,7 +115,8 @@ def unlearn_with(
         The run's row; a run whose loss diverged has the message under ``diverged``, and the numbers
         of its weights before that round.
     """
-    built = setting.build(seed, "pair", str(target / "tokenizer"), model=False)
+    sizes = setting.batch_sizes(method)
+    built = setting.build(seed, "pair", str(target / "tokenizer"), model=False, batch_sizes=sizes)
     built.model = setting.target(target / "model")
     module, callbacks = method.build(built.model, seed)
     rounds = setting.config.rounds or method.rounds
@@ -145,12 +146,6 @@ def unlearn_with(
     row["lr_scale"] = module.host.lr_scale
     row["skipped_rounds"] = module.skipped_rounds
     return _conclude(setting, built, row, folder, progress, reference, method)
-
-
-def _adamw(lr: float) -> Any:
-    from torch.optim import AdamW
-
-    return lambda parameters: AdamW(parameters, lr=lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
 
 
 def _path_evaluator(setting: Setting, built: Any) -> Any:
@@ -193,7 +188,8 @@ def _conclude(
     progress.advance(EVALUATION_COST)
     config = {name: setting.section(name) for name in ("data", "model", "evaluator", "finetune", "path")}
     if method is not None:
-        config["method"] = method.content | {"rounds": setting.config.rounds or method.rounds}
+        sizes = setting.batch_sizes(method)
+        config["method"] = method.content | {"rounds": setting.config.rounds or method.rounds} | sizes
     with atomic_folder(folder) as temporary:
         atomic_write_text(temporary / "config.yaml", yaml.safe_dump(config, sort_keys=False))
         built.data.split.save(temporary / "split.json")

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, Literal
 
 from jsonargparse import ArgumentParser, Namespace
 from torch import nn
+from torch.optim import SGD, AdamW, Optimizer
 
 import unlearnkit.datamodules
 import unlearnkit.evaluators
 import unlearnkit.models  # noqa: F401  (short class names in YAML resolve to imported classes)
 from unlearnkit.artifacts import content_hash
 from unlearnkit.datamodules import ForgetRetainDataModule
-from unlearnkit.errors import ConfigurationError
+from unlearnkit.errors import ConfigurationError, UnknownNameError
 from unlearnkit.evaluators import Evaluator
+from unlearnkit.study.method import Method
 
 
 @dataclass(frozen=True)
@@ -24,13 +26,17 @@ class Finetune:
 
     Args:
         epochs: Passes over the training data.
-        lr: Peak learning rate of AdamW (betas 0.9 and 0.99, weight decay 0.01).
+        optimizer: ``adamw`` (betas 0.9 and 0.99) or ``sgd`` (momentum 0.9), with which ResNets are trained.
+        lr: Its peak learning rate.
+        weight_decay: Its weight decay.
         warmup_steps: Steps of linear warm-up before the cosine decay to zero.
         clip: Largest gradient norm.
     """
 
     epochs: int = 22
+    optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: float = 3e-3
+    weight_decay: float = 0.01
     warmup_steps: int = 20
     clip: float = 1.0
 
@@ -40,6 +46,19 @@ class Finetune:
                 raise ConfigurationError(
                     f"`finetune.{name}` must be above 0. Found {value}. The default is {getattr(Finetune, name)}."
                 )
+        if self.optimizer not in ("adamw", "sgd"):
+            raise UnknownNameError.among("finetune.optimizer", self.optimizer, ["adamw", "sgd"])
+        if not self.weight_decay >= 0:
+            raise ConfigurationError(
+                f"`finetune.weight_decay` must be 0 or above. Found {self.weight_decay}. "
+                f"The default is {Finetune.weight_decay}."
+            )
+
+    def build(self, parameters: Any) -> Optimizer:
+        """Return the optimizer over the parameters."""
+        if self.optimizer == "sgd":
+            return SGD(parameters, lr=self.lr, momentum=0.9, weight_decay=self.weight_decay)
+        return AdamW(parameters, lr=self.lr, betas=(0.9, 0.99), weight_decay=self.weight_decay, fused=True)
 
 
 @dataclass(frozen=True)
@@ -78,6 +97,18 @@ def comparison_parser() -> ArgumentParser:
     parser.add_argument("--benchmark", type=str, default="tofu", help="folder of the packaged method YAMLs")
     parser.add_argument("--methods", type=list[str], required=True, help="names or YAML paths of methods")
     parser.add_argument("--seeds", type=list[int], default=[0], help="seeds of weights, order and draws")
+    parser.add_argument(
+        "--target_seed",
+        type=int | None,
+        default=None,
+        help="seed of one target and reference for all seeds; default: each seed has its own",
+    )
+    parser.add_argument(
+        "--method_batches",
+        type=bool,
+        default=False,
+        help="whether methods draw batches of the sizes in their YAML instead of the comparison's",
+    )
     parser.add_argument(
         "--rounds", type=int | None, default=None, help="rounds; default: each method's max_steps"
     )
@@ -131,7 +162,23 @@ class Setting:
             {name: self.section(name) for name in ("data", "model", "evaluator", "finetune", "path")}
         )
 
-    def build(self, seed: int, train_on: str, tokenizer: str | None = None, model: bool = True) -> Namespace:
+    def home(self, seed: int) -> int:
+        """Return the seed whose target and reference a seed's methods use."""
+        shared = self.config.target_seed
+        return seed if shared is None else int(shared)
+
+    def batch_sizes(self, method: Method) -> dict[str, int]:
+        """Return the batch sizes that a method brings itself, where the comparison leaves them to methods."""
+        return method.batch_sizes if self.config.method_batches else {}
+
+    def build(
+        self,
+        seed: int,
+        train_on: str,
+        tokenizer: str | None = None,
+        model: bool = True,
+        batch_sizes: dict[str, int] | None = None,
+    ) -> Namespace:
         """Instantiate data, evaluator and, where asked for, the model for one run.
 
         Args:
@@ -139,10 +186,13 @@ class Setting:
             train_on: ``full`` for the target, ``retain`` for the reference, ``pair`` to unlearn.
             tokenizer: Folder of the target's tokenizer, once it is there.
             model: Whether the model is built too (a method brings the target instead).
+            batch_sizes: Batch sizes in place of the comparison's.
         """
         config = self.config.clone()
         config.data.init_args.train_on = train_on
         config.data.init_args.seed = seed
+        for name, size in (batch_sizes or {}).items():
+            config.data.init_args[name] = size
         if tokenizer is not None and "tokenizer" in config.data.init_args:
             config.data.init_args.tokenizer = tokenizer
         if config.data.init_args.get("knowledge", False) is None:
