@@ -273,3 +273,13 @@ def test_a_split_of_everything_has_no_unseen_authors():
     data.setup()
     with pytest.raises(DataError, match=r"`unseen` data must be .* Found none.*--data.retain_authors=4"):
         next(data.unseen_batches())
+
+
+def test_held_out_authors_are_never_trained_on() -> None:
+    for train_on in ("full", "retain", "pair"):
+        data = make(train_on=train_on, holdout_authors=2)
+        held_out = set(indices(data.evaluation_sets["holdout"]))
+        assert len(held_out) == 6
+        parts = ("train",) if train_on != "pair" else ("forget", "retain")
+        assert not held_out & {number for part in parts for number in indices(data.samples(part))}
+    assert "holdout" not in data.evaluation_names

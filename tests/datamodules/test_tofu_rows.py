@@ -165,3 +165,32 @@ def test_a_perturbed_configuration_about_other_rows(made: Made) -> None:
         row["question"] += "?"
     with pytest.raises(DataError, match=r"rows of the forget set in its perturbed configuration. Found none"):
         read(made)
+
+
+def test_held_out_authors_are_on_neither_side(made: Made) -> None:
+    whole, data = read(made), read(made, holdout_authors=2)
+    found = [row.index for row in data.evaluation_sets["holdout"]]
+    assert found == list(whole.split.retain[-6:])
+    assert data.split.retain == whole.split.retain[:-6] and data.split.forget == whole.split.forget
+    assert "holdout" not in whole.evaluation_sets
+    assert data.split.hash != whole.split.hash
+    assert not {row.index for row in data.evaluation_sets["retain"]} & set(found)
+
+
+def test_held_out_authors_go_before_those_that_are_kept(made: Made) -> None:
+    data = read(made, holdout_authors=1, retain_authors=3)
+    assert len(data.split.retain) == 9
+    assert [row.index for row in data.evaluation_sets["holdout"]] == [51, 52, 53]
+
+
+def test_a_repeated_row_is_held_out_once(made: Made) -> None:
+    made["full"][0] = made["retain90"][0] = made["retain90"][53] = made["full"][53]
+    data = read(made, holdout_authors=1, evaluation_rows=1)
+    assert [row.index for row in data.evaluation_sets["holdout"]] == [51, 52, 53]
+    assert 0 in data.split.retain
+
+
+@pytest.mark.parametrize("authors", [0, 18, 40])
+def test_too_many_held_out_authors(made: Made, authors: int) -> None:
+    with pytest.raises(ConfigurationError, match=rf"`holdout_authors` must be from 1 to 17.*Found {authors}"):
+        read(made, holdout_authors=authors)

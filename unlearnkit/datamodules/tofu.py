@@ -33,6 +33,8 @@ class TOFU(ForgetRetainDataModule):
         forget: Which forget set: 1, 5 or 10 % of the authors.
         forget_authors: Authors of the forget set to keep, from its first on; None keeps all.
         retain_authors: Authors of the retain set to keep; None keeps all.
+        holdout_authors: Authors to take off the end of the retain set, for nobody to train on: membership attacks
+            compare forget rows with theirs. None takes none.
         authors: Number of generated authors.
         questions: Questions about each author; None is 20 in files, as in TOFU, and 10 for generated authors.
         data_seed: Seed of the generated authors; None takes ``seed``.
@@ -68,6 +70,7 @@ class TOFU(ForgetRetainDataModule):
         forget: Forget = "forget10",
         forget_authors: int | None = None,
         retain_authors: int | None = None,
+        holdout_authors: int | None = None,
         authors: int = 40,
         questions: int | None = None,
         data_seed: int | None = None,
@@ -109,6 +112,7 @@ class TOFU(ForgetRetainDataModule):
         self.forget: Forget = forget
         self.forget_authors = forget_authors
         self.retain_authors = retain_authors
+        self.holdout_authors = holdout_authors
         self.authors = authors
         self.questions = questions if questions is not None else (10 if path is None else 20)
         self.data_seed = data_seed if data_seed is not None else seed
@@ -137,6 +141,7 @@ class TOFU(ForgetRetainDataModule):
                 self.forget,
                 forget_authors=self.forget_authors,
                 retain_authors=self.retain_authors,
+                holdout_authors=self.holdout_authors,
                 questions=self.questions,
                 evaluation_rows=self.evaluation_rows,
             )

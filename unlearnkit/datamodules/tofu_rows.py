@@ -25,7 +25,8 @@ class TofuRows:
     Attributes:
         rows: ``full`` in its order, then real authors and world facts; a row's place is its index.
         split: Forget and retain rows that were kept.
-        evaluation_sets: Rows with perturbed answers: ``forget``, ``retain``, ``real_authors``, ``world_facts``.
+        evaluation_sets: Rows with perturbed answers: ``forget``, ``retain``, ``real_authors``, ``world_facts``; and
+            ``holdout``, rows on neither side, where some were asked for.
     """
 
     rows: list[QARow]
@@ -49,6 +50,7 @@ def read_rows(
     *,
     forget_authors: int | None = None,
     retain_authors: int | None = None,
+    holdout_authors: int | None = None,
     questions: int = 20,
     evaluation_rows: int | None = None,
 ) -> TofuRows:
@@ -63,6 +65,7 @@ def read_rows(
         forget: ``forget01``, ``forget05`` or ``forget10``.
         forget_authors: Authors of the forget set to keep, from its first on; None keeps all.
         retain_authors: Authors of the retain set to keep; None keeps all.
+        holdout_authors: Authors to take off the end of the retain set first, for nobody to train on; None takes none.
         questions: Questions about each author.
         evaluation_rows: Retain rows to evaluate at most; None evaluates all that have perturbed answers.
 
@@ -75,6 +78,7 @@ def read_rows(
     perturbed = {_key(row): row for row in loaded[names[3]] + loaded["retain_perturbed"]}
     sides = {"forget": loaded[forget], "retain": loaded[RETAIN_OF[forget]]}
     _refuse_overlap(sides["forget"], sides["retain"])
+    sides["retain"], holdout = _carved(sides["retain"], holdout_authors, questions)
     kept = {
         "forget": _first_authors(sides["forget"], forget_authors, questions, "forget_authors", {}),
         "retain": _first_authors(sides["retain"], retain_authors, questions, "retain_authors", perturbed),
@@ -96,6 +100,8 @@ def read_rows(
         "retain": [rows[number] for number in split.retain if rows[number].perturbed_answers],
     }
     sets["retain"] = sets["retain"][:evaluation_rows]
+    if holdout:
+        sets["holdout"] = [rows[number] for number in _numbers(holdout, places, "the holdout authors")]
     for name, found in sets.items():
         if not found:
             raise DataError(
@@ -148,6 +154,22 @@ def _first_authors(
         )
     groups.sort(key=lambda group: not all(_key(row) in wanted for row in group))
     return [row for group in groups[:authors] for row in group]
+
+
+def _carved(rows: list[Row], authors: int | None, questions: int) -> tuple[list[Row], list[Row]]:
+    """Return the rows that stay, and those of the last authors."""
+    if authors is None:
+        return rows, []
+    groups = [rows[low : low + questions] for low in range(0, len(rows), questions)]
+    if not 1 <= authors < len(groups):
+        raise ConfigurationError(
+            f"`holdout_authors` must be from 1 to {len(groups) - 1}, so that an author is left to retain. Found "
+            f"{authors}. Ask for fewer, or leave it unset to hold out none."
+        )
+    kept = len(groups) - authors
+    return [row for group in groups[:kept] for row in group], [
+        row for group in groups[kept:] for row in group
+    ]
 
 
 def _numbers(
