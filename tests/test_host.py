@@ -145,7 +145,7 @@ class Weighted(Objective):
     def forward(self, model, batch, reference=None):
         return PerSample(model.losses(batch), 1 + batch["index"] % 3)
 
-    def penalty(self, model):
+    def penalty(self, model, reference=None):
         if self.coefficient is None:
             return None
         return self.coefficient * sum(p.square().sum() for p in model.parameters())
@@ -294,7 +294,7 @@ def test_a_held_side_is_measured_and_moves_nothing():
 
 def test_a_penalty_counts_once_however_many_micro_batches_there_are():
     class Decayed(NLL):
-        def penalty(self, model):
+        def penalty(self, model, reference=None):
             return sum(p.square().sum() for p in model.parameters())
 
     batch = toy_batch(6, seed=2, dtype=torch.float64)

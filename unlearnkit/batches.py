@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from torch import Tensor
 
@@ -14,6 +14,10 @@ SIDES: tuple[Side, Side] = ("forget", "retain")
 
 IGNORE = -100
 """Label of a token that is not scored (the prompt, the padding)."""
+
+
+Answers = Literal["refusals", "mismatch"]
+"""What the second answer to a question can be: a refusal, or the answer to another question of the retain set."""
 
 
 class TokenBatch(TypedDict):
@@ -27,6 +31,10 @@ class TokenBatch(TypedDict):
     """``[batch, tokens]``, int64, not shifted; the answer's tokens with its EOS, else ``IGNORE``."""
     index: Tensor
     """``[batch]``, int64; the row of each sample in its data set."""
+    alternative: NotRequired[TokenBatch]
+    """The same questions in the same order with a second answer each, padded by itself, where an objective asks."""
+    choice: NotRequired[Tensor]
+    """``[batch]``, int64; which of its second answers each sample has. Of an ``alternative`` only."""
 
 
 class LabelledBatch(TypedDict):

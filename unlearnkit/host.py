@@ -173,7 +173,7 @@ def objective_loss(
     over ranks that DDP and FSDP take is the gradient of the global mean, also for unequal batches.
     """
     # First, while sharded parameters are shards: after a forward pass the root's are gathered copies.
-    penalty = _penalty(objective, model)
+    penalty = _penalty(objective, model, reference)
     sums, counts = [], []
     for micro in micro_batches(batch, side):
         per_sample = objective(model, micro, reference)
@@ -220,7 +220,7 @@ def accumulated_gradients(
         backward: Backpropagates, reduces what has accumulated over ranks (their mean), and takes it.
         world: Number of ranks.
     """
-    penalty = _penalty(objective, model)
+    penalty = _penalty(objective, model, reference)
     micros = micro_batches(batch, side)
     totals: list[Tensor] = []
     estimate = torch.ones(())
@@ -248,9 +248,11 @@ def _totals(per_sample: Any) -> Tensor:
     return torch.stack([per_sample.sums.detach().double().sum(), per_sample.counts.double().sum()])
 
 
-def _penalty(objective: Callable[..., Any], model: nn.Module) -> Tensor | None:
+def _penalty(
+    objective: Callable[..., Any], model: nn.Module, reference: Callable[[], nn.Module] | None
+) -> Tensor | None:
     """Return an objective's penalty as a whole 0-d tensor; of shards, its gradient reaches each of them once."""
-    found = objective.penalty(model) if hasattr(objective, "penalty") else None
+    found = objective.penalty(model, reference) if hasattr(objective, "penalty") else None
     return found.full_tensor() if isinstance(found, DTensor) else found
 
 

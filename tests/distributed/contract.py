@@ -199,7 +199,7 @@ def local_batches(case: Case, rank: int | None) -> list[Any]:
 class Decayed(NLL):
     """The negative log-likelihood and a tenth of all parameters squared."""
 
-    def penalty(self, model):
+    def penalty(self, model, reference=None):
         """Return the sum of squares over the parameters, 0-d."""
         return 0.1 * torch.stack([p.square().sum() for p in model.parameters()]).sum()
 

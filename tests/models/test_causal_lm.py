@@ -189,6 +189,32 @@ def test_all_masked_is_zero_and_attached():
     assert all(p.grad is not None and p.grad.abs().max() == 0 for p in model.parameters())
 
 
+# ------------------------------------------------------------------------------- hidden states
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "mistral"])
+def test_hidden_states_are_those_that_transformers_gives_after_a_block(kind, tmp_path):
+    tiny(kind).save_pretrained(tmp_path)
+    model, data = CausalLM(str(tmp_path)).eval(), batch()
+    output = model.network(
+        input_ids=data["input_ids"], attention_mask=data["attention_mask"], output_hidden_states=True
+    )
+    hidden, mask = model.hidden_states(data, 0)
+    torch.testing.assert_close(hidden, output.hidden_states[1])  # the first is the embedding
+    assert torch.equal(mask, data["labels"] != IGNORE)
+    empty, _ = model.hidden_states({name: value[:0] for name, value in data.items()}, 0)
+    assert len(empty) == 0
+
+
+def test_looking_at_hidden_states_leaves_no_hook_and_a_gradient_for_every_weight():
+    model = scratch(layers=2)
+    model.hidden_states(batch(), 0)[0].sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+    assert not any(block._forward_hooks for block in model.shard_units())
+    with pytest.raises(ConfigurationError, match=r"`layer` must be from 0 to 1.*Found 2"):
+        model.hidden_states(batch(), 2)
+
+
 # --------------------------------------------------------------------------------------- blocks
 
 

@@ -136,6 +136,13 @@ def test_without_its_adapter_the_model_has_the_bits_of_the_plain_one(dtype):
     assert not torch.equal(model.eval().losses(data), plain.losses(data))
 
 
+def test_hidden_states_without_the_adapter_are_those_of_the_plain_model():
+    model, plain = adapted(), scratch()
+    for view, same in ((model, False), (model.without_adapter(), True)):
+        hidden, _ = view.hidden_states(batch(), 0)
+        assert torch.equal(hidden, plain.hidden_states(batch(), 0)[0]) == same
+
+
 def test_looking_at_it_leaves_no_trace():
     model, data = adapted(), batch()
     model.network.model.layers[0].eval()  # modes are put back one by one, not set

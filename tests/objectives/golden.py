@@ -55,3 +55,38 @@ def reference() -> GivenLogits:
     """Return the reference model."""
     b, t, v = torch.meshgrid(*(torch.arange(n).double() for n in (2, 5, 4)), indexing="ij")
     return GivenLogits(0.5 * torch.cos(b + 2 * t + v))
+
+
+SIMNPO_BETA_45 = 0.0011533646
+WGA_BETA_1 = -0.3088210040
+SATIMP_5_1 = -0.0047574813
+ME_MASKED = 0.2403422353
+CEU_SKIP_0 = 1.3291306149
+CEU_SKIP_1 = 1.1011006323
+UNDIAL_BETA_10 = 1.7470990779
+DPO_WIN_1_LOSE_0 = 16.8121599241
+AP_ANSWER_0_REFUSAL_1 = 7.0861099345
+PDU_AS_CODED = 0.6336131552
+RMU_AS_CODED, RMU_EXACT = 2.275, 1.75
+
+
+class RowLogits(GivenLogits):
+    """The logits of the two sequences, looked up by index, for batches that hold one of them or answer with another."""
+
+    def forward(self, batch):
+        return self.values[batch["index"]]
+
+
+def row_batch(row: int) -> dict[str, Tensor]:
+    """Return one of the two sequences as a batch."""
+    return {name: value[row : row + 1] for name, value in batch().items()}
+
+
+def pair(answer: int, alternative: int) -> dict:
+    """Return one sequence as the answer with the other as its second answer."""
+    return row_batch(answer) | {"alternative": row_batch(alternative)}
+
+
+def loss(value) -> float:
+    """Return an objective's loss on a whole batch."""
+    return (value.sums.sum() / value.counts.sum()).item()

@@ -9,9 +9,16 @@ import torch
 
 from tests.objectives import golden
 from unlearnkit import objectives
-from unlearnkit.errors import ConfigurationError
+from unlearnkit.errors import ConfigurationError, UnknownNameError
 from unlearnkit.objectives import Objective, PerSample
-from unlearnkit.objectives.base import require_positive, require_reference
+from unlearnkit.objectives.base import (
+    all_logits,
+    require_alternative,
+    require_not_negative,
+    require_parity,
+    require_positive,
+    require_reference,
+)
 from unlearnkit.testing.toys import ToyClassifier, toy_batch
 
 ALL = [
@@ -21,11 +28,41 @@ ALL = [
 ]
 
 
+class Toy(ToyClassifier):
+    """A classifier whose one layer shows its hidden states: its logits."""
+
+    def hidden_states(self, batch, layer):
+        """Return them with a mask of ones, [batch, 1, classes] and [batch, 1]."""
+        hidden, _, mask = self.units(batch)
+        return hidden, mask
+
+
+class Shown(golden.GivenLogits):
+    """The golden model, whose hidden states are its logits."""
+
+    def hidden_states(self, batch, layer):
+        """Return them with the mask of answer tokens."""
+        return self(batch), batch["labels"] != -100
+
+
+def answered(batch):
+    """Return a batch that has second answers."""
+    return batch | {"alternative": dict(batch)}
+
+
+def some(batch, rows):
+    """Return some samples of a batch with their second answers."""
+    return {
+        name: some(value, rows) if isinstance(value, dict) else value[rows] for name, value in batch.items()
+    }
+
+
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
 class TestEveryObjective:
     def test_gives_one_sum_and_one_count_for_each_sample(self, kind):
-        for model, batch in ((ToyClassifier(), toy_batch(5)), (golden.current(), golden.batch())):
-            value = kind()(model, batch, lambda model=model: model)
+        shown = Shown(golden.current().values.detach())
+        for model, batch in ((Toy(), toy_batch(5)), (shown, golden.batch())):
+            value = kind()(model, answered(batch), lambda model=model: model)
             assert isinstance(value, PerSample)
             assert value.sums.shape == value.counts.shape == batch["index"].shape
             assert value.sums.requires_grad
@@ -33,18 +70,17 @@ class TestEveryObjective:
 
     def test_samples_do_not_know_each_other(self, kind):
         """The value of a sample is the same alone and in a batch, so weights by sample make sense."""
-        model, reference, batch = ToyClassifier(seed=1), ToyClassifier(seed=2), toy_batch(5)
+        model, reference, batch = Toy(seed=1), Toy(seed=2), answered(toy_batch(5))
         whole = kind()(model, batch, lambda: reference)
         for row in range(5):
-            alone = {name: value[row : row + 1] for name, value in batch.items()}
-            value = kind()(model, alone, lambda: reference)
+            value = kind()(model, some(batch, slice(row, row + 1)), lambda: reference)
             torch.testing.assert_close(value.sums[0], whole.sums[row])
             assert value.counts[0] == whole.counts[row]
 
     def test_takes_an_empty_batch(self, kind):
-        model = ToyClassifier()
-        empty = {name: value[:0] for name, value in toy_batch(3).items()}
-        value = kind()(model, empty, lambda: ToyClassifier(seed=1))
+        model = Toy()
+        empty = some(answered(toy_batch(3)), slice(0, 0))
+        value = kind()(model, empty, lambda: Toy(seed=1))
         value.sums.sum().backward()
         assert value.counts.sum() == 0
         assert model.layer.weight.grad.abs().max() == 0
@@ -61,11 +97,50 @@ def test_the_base_computes_nothing():
     assert Objective().penalty(ToyClassifier()) is None
 
 
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
+def test_the_policy_answers_before_the_reference(kind):
+    """Under FSDP2 with LoRA both are one sharded model, whose first forward must be the policy's."""
+    calls = []
+
+    class Named(Toy):
+        def __init__(self, name):
+            super().__init__()
+            self.name = name
+
+        def forward(self, batch):
+            calls.append(self.name)
+            return super().forward(batch)
+
+    kind()(Named("policy"), answered(toy_batch(3)), lambda: Named("reference"))
+    assert calls[0] == "policy"
+    assert set(calls) <= ({"policy", "reference"} if kind.needs_reference else {"policy"})
+
+
 def test_require_reference_calls_what_it_is_given():
     model = ToyClassifier()
     assert require_reference(lambda: model, Objective()) is model
     with pytest.raises(ConfigurationError, match="Found None"):
         require_reference(None, Objective())
+
+
+def test_require_not_negative_and_parity_return_the_value():
+    assert require_not_negative("beta", 0.0) == 0.0
+    assert require_parity("open-unlearning") == "open-unlearning"
+    with pytest.raises(ConfigurationError, match=r"`beta` must be 0 or above\. Found nan"):
+        require_not_negative("beta", float("nan"))
+    with pytest.raises(UnknownNameError, match="`parity` must be one of"):
+        require_parity("ou")
+
+
+def test_require_alternative_returns_the_second_answers():
+    assert require_alternative({"alternative": 7}, Objective()) == 7
+
+
+def test_all_logits_are_those_of_every_position_in_fp32():
+    model = golden.GivenLogits(torch.ones(2, 5, 4, dtype=torch.bfloat16))
+    assert all_logits(model, golden.batch(), Objective()).shape == (2, 5, 4)
+    assert all_logits(model, golden.batch(), Objective()).dtype == torch.float32
+    assert all_logits(golden.current(), golden.batch(), Objective()).dtype == torch.float64
 
 
 def test_require_positive_returns_the_value():

@@ -78,3 +78,11 @@ def test_the_policy_answers_before_the_reference():
 
     KLToReference()(Named("policy"), toy_batch(3), lambda: Named("reference"))
     assert calls == ["policy", "reference"]
+
+
+def test_parity_averages_over_every_position():
+    value = KLToReference(parity="open-unlearning")(golden.current(), golden.batch(), golden.reference)
+    assert value.counts.tolist() == [5, 5]
+    assert golden.loss(value) == pytest.approx(golden.KL_ALL_POSITIONS, rel=2e-9)
+    with pytest.raises(ConfigurationError, match="`parity` of KLToReference must be 'paper'"):
+        KLToReference(parity="open-unlearning")(ToyClassifier(), toy_batch(2), ToyClassifier)

@@ -17,6 +17,7 @@ from unlearnkit.models.lora import LoRA, WithoutAdapter, attach, merged, peft_li
 from unlearnkit.models.precision import widened
 from unlearnkit.models.scoring import Score, score
 from unlearnkit.models.shapes import Shape, read_shape, require_room
+from unlearnkit.models.token_statistics import TokenStatistics, gradient_norms, token_statistics
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -173,11 +174,50 @@ class CausalLM(nn.Module):
         targets = batch["labels"][:, 1:]
         return widened(self(batch)[:, :-1]), targets.clamp_min(0), targets != IGNORE
 
+    def hidden_states(self, batch: TokenBatch, layer: int) -> tuple[Tensor, Tensor]:
+        """Return a block's output [batch, tokens, width], and the mask of answer tokens [batch, tokens].
+
+        The whole network runs and takes part in the backward pass, with zeros: DDP waits for every gradient.
+
+        Args:
+            batch: Token sequences; the mask is where labels are, not shifted.
+            layer: Number of the block, from 0.
+
+        Raises:
+            ConfigurationError: There is no such block.
+        """
+        blocks = self.shard_units()
+        if not 0 <= layer < len(blocks):
+            raise ConfigurationError(
+                f"`layer` must be from 0 to {len(blocks) - 1}, the model's transformer blocks. Found {layer}. "
+                f"Use layer={len(blocks) // 4}, about the quarter of the depth where RMU acts on 7B models."
+            )
+        seen: list[Any] = []
+        hook = blocks[layer].register_forward_hook(lambda block, inputs, output: seen.append(output))
+        try:
+            logits = self(batch)
+        finally:
+            hook.remove()
+        hidden: Tensor = seen[0][0] if isinstance(seen[0], tuple) else seen[0]
+        return hidden[: len(logits)] + 0.0 * logits[:1, :1, :1].sum().to(hidden.dtype), batch["labels"] != IGNORE
+
     def score_ids(
         self, sequences: list[tuple[list[int], list[int]]], batch_tokens: int = 4096
     ) -> list[Score]:
         """Score each answer given its prompt, in length-bucketed batches; results in the order given."""
         return score(self.network, sequences, context_length=self.context_length, batch_tokens=batch_tokens)
+
+    def token_statistics_ids(
+        self, sequences: list[tuple[list[int], list[int]]], batch_tokens: int = 4096
+    ) -> list[TokenStatistics]:
+        """Return log-probabilities and z-scores of each answer's tokens; results in the order given."""
+        return token_statistics(
+            self.network, sequences, context_length=self.context_length, batch_tokens=batch_tokens
+        )
+
+    def gradient_norms_ids(self, sequences: list[tuple[list[int], list[int]]]) -> list[float]:
+        """Return the mean over parameters of the norm of each answer's gradient; results in the order given."""
+        return gradient_norms(self.network, sequences, context_length=self.context_length)
 
     def generate_ids(self, prompts: list[list[int]], max_new_tokens: int, eos_id: int) -> list[list[int]]:
         """Continue each prompt greedily, up to and without EOS; results in the order of the prompts."""

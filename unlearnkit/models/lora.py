@@ -213,3 +213,8 @@ class WithoutAdapter:
         """Return shifted fp32 logits [batch, tokens - 1, vocabulary], targets and mask [batch, tokens - 1]."""
         with self._before() as model:
             return model.units(batch)
+
+    def hidden_states(self, batch: TokenBatch, layer: int) -> tuple[Tensor, Tensor]:
+        """Return a block's output [batch, tokens, width], and the mask of answer tokens [batch, tokens]."""
+        with self._before() as model:
+            return model.hidden_states(batch, layer)

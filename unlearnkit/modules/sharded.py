@@ -16,7 +16,16 @@ from torch.distributed.fsdp import register_fsdp_forward_method
 from unlearnkit.errors import ConfigurationError
 from unlearnkit.sharding import shard_module, sharded_modules
 
-FORWARD_METHODS = ("losses", "units", "token_losses", "score_ids", "generate_ids", "predictions")
+FORWARD_METHODS = (
+    "losses",
+    "units",
+    "token_losses",
+    "hidden_states",
+    "score_ids",
+    "token_statistics_ids",
+    "generate_ids",
+    "predictions",
+)
 """Methods of the model protocol that use parameters: FSDP2 gathers them for ``__call__`` only, unless told."""
 
 

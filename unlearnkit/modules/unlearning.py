@@ -251,7 +251,7 @@ class UnlearningModule(EvaluatedModule):
         micro = list(batch) if isinstance(batch, (list, tuple)) else [batch]
         objective = self.objective(side)
         self.host.settle()
-        penalty = objective.penalty(self.model)  # type: ignore[arg-type]
+        penalty = objective.penalty(self.model, self.reference)  # type: ignore[arg-type]
         with eval_mode(self.model):
             parts = [objective(self.model, one, self.reference) for one in micro]
         sums = torch.stack([part.sums.double().sum() for part in parts]).sum()

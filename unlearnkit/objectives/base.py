@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
+import torch
 from torch import Tensor, nn
 
-from unlearnkit.batches import Side
-from unlearnkit.errors import ConfigurationError
+from unlearnkit.batches import Answers, Side
+from unlearnkit.errors import ConfigurationError, UnknownNameError
 
 Reference = Callable[[], "UnlearnableModel"]
 """Returns the frozen reference model (the target before unlearning)."""
+
+Parity = Literal["paper", "open-unlearning"]
+"""Whether to compute what a paper says, or the number of the public code base where that is another one."""
 
 
 class UnlearnableModel(Protocol):
@@ -47,11 +51,14 @@ class Objective(nn.Module):
 
     Attributes:
         role: The side the objective is made for; a hint for readers and for the module's checks.
-        needs_reference: Whether ``forward`` calls the reference model.
+        needs_reference: Whether the reference model is asked for.
+        answers: Which second answers the batch's ``alternative`` must hold, or None where it needs none; a data
+            module that has them hands them out to the side.
     """
 
     role: ClassVar[Side] = "retain"
     needs_reference: ClassVar[bool] = False
+    answers: ClassVar[Answers | None] = None
 
     def forward(self, model: UnlearnableModel, batch: Any, reference: Reference | None = None) -> PerSample:
         """Return sums and counts per sample.
@@ -63,8 +70,8 @@ class Objective(nn.Module):
         """
         raise NotImplementedError
 
-    def penalty(self, model: UnlearnableModel) -> Tensor | None:
-        """Return a parameter-space term (counted once, not once a rank), or None."""
+    def penalty(self, model: UnlearnableModel, reference: Reference | None = None) -> Tensor | None:
+        """Return a parameter-space term (counted once, not once a rank), 0-d, or None."""
         return None
 
 
@@ -82,6 +89,55 @@ def require_reference(reference: Reference | None, objective: Objective) -> Unle
     return reference()
 
 
+def require_alternative(batch: Any, objective: Objective) -> Any:
+    """Return the same questions with their second answers.
+
+    Raises:
+        ConfigurationError: The batch has none.
+    """
+    if "alternative" not in batch:
+        raise ConfigurationError(
+            f"`batch` must hold an `alternative` because {type(objective).__name__} learns a second answer to each "
+            f"question. Found {sorted(batch)}. Use the data module TOFU, or TOFU(alternatives={objective.answers!r}) "
+            "where no module asks for them."
+        )
+    return batch["alternative"]
+
+
+def require_parity(parity: str) -> Any:
+    """Return the value.
+
+    Raises:
+        UnknownNameError: It is neither of the two.
+    """
+    if parity not in ("paper", "open-unlearning"):
+        raise UnknownNameError.among("parity", str(parity), ["paper", "open-unlearning"])
+    return parity
+
+
+def all_logits(model: Any, batch: Any, objective: Objective) -> Tensor:
+    """Return the logits of every position of token sequences, the last and padding included.
+
+    Args:
+        model: A language model.
+        batch: Its batch.
+        objective: Who asks, for the message.
+
+    Returns:
+        [batch, tokens, vocabulary], in fp32 or wider.
+
+    Raises:
+        ConfigurationError: The batch holds no token sequences.
+    """
+    if "labels" not in batch:
+        raise ConfigurationError(
+            f"`parity` of {type(objective).__name__} must be 'paper' where data are no token sequences: the public "
+            f"code knows only these. Found a batch of {sorted(batch)}. Leave parity out."
+        )
+    logits: Tensor = model(batch)
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
 def require_positive(argument: str, value: float) -> float:
     """Return the value.
 
@@ -90,4 +146,15 @@ def require_positive(argument: str, value: float) -> float:
     """
     if not value > 0.0:
         raise ConfigurationError(f"`{argument}` must be above 0. Found {value}. Use e.g. {argument}=0.1.")
+    return value
+
+
+def require_not_negative(argument: str, value: float) -> float:
+    """Return the value.
+
+    Raises:
+        ConfigurationError: The value is below zero.
+    """
+    if not value >= 0.0:
+        raise ConfigurationError(f"`{argument}` must be 0 or above. Found {value}. Use e.g. {argument}=1.0.")
     return value

@@ -10,9 +10,12 @@ from torch import Tensor
 from unlearnkit.batches import Side
 from unlearnkit.objectives.base import (
     Objective,
+    Parity,
     PerSample,
     Reference,
     UnlearnableModel,
+    all_logits,
+    require_parity,
     require_positive,
     require_reference,
 )
@@ -27,9 +30,12 @@ class KLToReference(Objective):
     Args:
         temperature: T, what logits are divided by on both sides; ``T^2`` keeps the gradient's size (Hinton et al.
             2015). 1 in TOFU and paper 002, 4 and 2 in SCRUB.
+        parity: ``paper``, or ``open-unlearning`` for the number of its code, TOFU's and closer-look's: every
+            position of each row is a unit, prompt, padding and the last one included.
 
     Raises:
         ConfigurationError: ``temperature`` is not above 0.
+        UnknownNameError: ``parity`` is neither of the two.
 
     >>> from unlearnkit.testing import ToyClassifier, toy_pair
     >>> model, batch = ToyClassifier(seed=0), toy_pair(seed=0)["retain"]
@@ -40,17 +46,24 @@ class KLToReference(Objective):
     role: ClassVar[Side] = "retain"
     needs_reference = True
 
-    def __init__(self, temperature: float = 1.0) -> None:
+    def __init__(self, temperature: float = 1.0, parity: Parity = "paper") -> None:
         super().__init__()
         self.temperature = require_positive("temperature", temperature)
+        self.parity: Parity = require_parity(parity)
 
     def forward(self, model: UnlearnableModel, batch: Any, reference: Reference | None = None) -> PerSample:
         """Return each sample's summed KL divergence [batch], nats, and its number of units [batch]."""
         target = require_reference(reference, self)
         # The policy first: under FSDP2 a reference that is the same model without its adapter may not be.
-        logits, _, mask = model.units(batch)
-        with torch.no_grad():
-            reference_logits, _, _ = target.units(batch)
+        if self.parity == "open-unlearning":
+            logits = all_logits(model, batch, self)
+            mask = batch["labels"].new_ones(logits.shape[:2])
+            with torch.no_grad():
+                reference_logits = all_logits(target, batch, self)
+        else:
+            logits, _, mask = model.units(batch)
+            with torch.no_grad():
+                reference_logits, _, _ = target.units(batch)
         divergence = divergence_from(reference_logits, logits, self.temperature)
         return PerSample((divergence * mask).sum(-1), mask.sum(-1))
 

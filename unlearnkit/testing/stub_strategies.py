@@ -103,9 +103,9 @@ class Weighted(Objective):
         weights = self.weights[batch["index"]]
         return PerSample(found.sums * weights.to(found.sums.dtype), found.counts * weights)
 
-    def penalty(self, model: UnlearnableModel) -> Tensor | None:
+    def penalty(self, model: UnlearnableModel, reference: Reference | None = None) -> Tensor | None:
         """Return the weighed objective's penalty."""
-        return self.objective.penalty(model)
+        return self.objective.penalty(model, reference)
 
 
 class ReweightedStub(Strategy):

@@ -1,0 +1,57 @@
+"""DPO against the golden vector, its equation and its gradient at the target."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from tests.objectives import golden
+from unlearnkit.errors import ConfigurationError
+from unlearnkit.objectives import DPO, IDK, AscentNLL
+
+
+def current():
+    return golden.RowLogits(golden.current().values.detach())
+
+
+def reference():
+    return golden.RowLogits(golden.reference().values.detach())
+
+
+def test_it_is_the_golden_value_where_row_1_is_preferred_to_row_0():
+    value = DPO(beta=0.1)(current(), golden.pair(0, 1), reference)
+    assert value.counts.tolist() == [1.0]
+    assert golden.loss(value) == pytest.approx(golden.DPO_WIN_1_LOSE_0, rel=2e-9)
+
+
+@pytest.mark.parametrize("beta", [0.05, 0.1, 1.0])
+@pytest.mark.parametrize(("lost", "won"), [(0, 1), (1, 0)])
+def test_equals_the_equation_written_naively(beta, lost, won):
+    found = DPO(beta)(current(), golden.pair(lost, won), reference).sums.item()
+    ratio = [s - r for s, r in zip(golden.NLL_SUMS, golden.REFERENCE_NLL_SUMS, strict=True)]
+    margin = ratio[lost] - ratio[won]
+    assert found == pytest.approx(-(2 / beta) * math.log(1 / (1 + math.exp(-beta * margin))), rel=1e-7)
+
+
+def test_its_gradient_at_the_target_is_ascent_on_one_answer_and_descent_on_the_other():
+    found, expected, batch = current(), current(), golden.pair(0, 1)
+    DPO(beta=0.3)(found, batch, current).sums.sum().backward()
+    (AscentNLL()(expected, batch).sums + IDK()(expected, batch).sums).sum().backward()
+    torch.testing.assert_close(found.values.grad, expected.values.grad, rtol=1e-5, atol=1e-8)
+
+
+def test_no_gradient_reaches_the_reference():
+    frozen = reference()
+    DPO()(current(), golden.pair(0, 1), lambda: frozen).sums.sum().backward()
+    assert frozen.values.grad is None
+
+
+def test_what_is_missing_is_named():
+    with pytest.raises(ConfigurationError, match=r"`batch` must hold an `alternative` because DPO learns"):
+        DPO()(current(), golden.row_batch(0), reference)
+    with pytest.raises(ConfigurationError, match="DPO compares with the target"):
+        DPO()(current(), golden.pair(0, 1))
+    with pytest.raises(ConfigurationError, match="`beta` must be above 0"):
+        DPO(0.0)

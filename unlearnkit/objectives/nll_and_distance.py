@@ -1,0 +1,71 @@
+"""NLLAndDistance: answer the data to keep, and stay near the target's weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unlearnkit.errors import ConfigurationError
+from unlearnkit.objectives.base import (
+    Objective,
+    PerSample,
+    Reference,
+    UnlearnableModel,
+    require_not_negative,
+    require_reference,
+)
+from unlearnkit.sharding import reshard, sharded_modules
+
+
+class NLLAndDistance(Objective):
+    """Minimise ``gamma NLL + alpha |theta - theta*|^2``, ``theta*`` the target's weights.
+
+    The parameter regularization that paper 004 (appendix) traces loss and divergence regularization back to. The
+    squared distance runs over all trainable weights. It is a penalty: it counts once, whatever the number of ranks,
+    micro-batches and tokens.
+
+    Args:
+        gamma: Weight of the negative log-likelihood (mean over all scored tokens).
+        alpha: Weight of the squared distance.
+
+    Raises:
+        ConfigurationError: A weight is negative, or the reference has no weights of its own (``lora`` whose frozen
+            weights are the target, ``cache_reference``).
+
+    >>> from unlearnkit.testing import ToyClassifier
+    >>> objective = NLLAndDistance(alpha=1.0)
+    >>> objective.penalty(ToyClassifier(seed=0), lambda: ToyClassifier(seed=0)).item()
+    0.0
+    """
+
+    role = "retain"
+    needs_reference = True
+
+    def __init__(self, gamma: float = 1.0, alpha: float = 1.0) -> None:
+        super().__init__()
+        self.gamma = require_not_negative("gamma", gamma)
+        self.alpha = require_not_negative("alpha", alpha)
+
+    def forward(self, model: UnlearnableModel, batch: Any, reference: Reference | None = None) -> PerSample:
+        """Return each sample's weighted negative log-likelihood [batch], nats, and its units [batch]."""
+        return PerSample(self.gamma * model.losses(batch), model.counts(batch))
+
+    def penalty(self, model: Any, reference: Reference | None = None) -> Tensor | None:
+        """Return ``alpha |theta - theta*|^2``, 0-d."""
+        target: Any = require_reference(reference, self)
+        if not isinstance(target, nn.Module):
+            raise ConfigurationError(
+                "`retain` NLLAndDistance must have the target's weights beside the model's. Found a reference of type "
+                f"{type(target).__name__}. Set cache_reference=false, and leave `lora` out: an adapter's size is "
+                "bounded by weight_decay."
+            )
+        reshard(sharded_modules(target))
+        there = dict(target.named_parameters())
+        squares = [
+            (own - there[name].detach()).square().sum()
+            for name, own in model.named_parameters()
+            if own.requires_grad
+        ]
+        return self.alpha * torch.stack(squares).sum()
