@@ -12,7 +12,6 @@ from torch import nn
 
 from tests.callbacks.runs import fit, module_for
 from unlearnkit.callbacks import FrozenStatistics
-from unlearnkit.callbacks.frozen_statistics import statistics_layers
 from unlearnkit.modules import UnlearningModule
 from unlearnkit.testing import ToyClassifier
 
@@ -99,20 +98,3 @@ def test_nothing_to_do_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFix
     assert found == [
         "FrozenStatistics has nothing to do: ToyClassifier has no layer with running statistics (batch norm)."
     ]
-
-
-def test_layers_of_every_kind_are_found() -> None:
-    kinds = [
-        nn.BatchNorm1d(2),
-        nn.BatchNorm2d(2, affine=False),
-        nn.BatchNorm3d(2),
-        nn.SyncBatchNorm(2),
-        nn.InstanceNorm2d(2, track_running_stats=True),
-    ]
-    none = [
-        nn.LayerNorm(2),
-        nn.GroupNorm(1, 2),
-        nn.InstanceNorm2d(2),
-        nn.BatchNorm2d(2, track_running_stats=False),
-    ]
-    assert statistics_layers(nn.Sequential(*kinds, *none)) == kinds

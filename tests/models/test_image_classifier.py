@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
+from torch import nn
 from torch.nn.functional import cross_entropy
 
 from unlearnkit.batches import ImageTraits
 from unlearnkit.errors import ArtifactError, ConfigurationError, DataNotFoundError
-from unlearnkit.models import ImageClassifier
+from unlearnkit.models import ImageClassifier, image_classifier
+from unlearnkit.models.image_network import SmallNet
 
 GREY, COLOUR = ImageTraits(10, 1, 8), ImageTraits(5, 3, 16)
 
@@ -64,6 +68,74 @@ def test_an_empty_batch_has_gradients_of_zero():
     loss = model.losses(batch(0)).sum()
     loss.backward()
     assert loss == 0 and all(not p.grad.any() for p in model.parameters())
+
+
+class Deep(nn.Sequential):
+    """Batch norm on feature maps of one pixel."""
+
+    def __init__(self):
+        super().__init__(
+            nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(4), nn.Flatten(),
+            nn.Linear(4, 10),
+        )  # fmt: skip
+
+
+def deep():
+    model = built()
+    model.network = Deep()
+    return model
+
+
+def test_an_empty_batch_leaves_batch_statistics_as_they_are():
+    model = deep()
+    model(batch(4))
+    before = {name: value.clone() for name, value in model.named_buffers()}
+    loss = model.losses(batch(0)).sum()
+    loss.backward()
+    assert loss == 0 and all(p.grad is not None and not p.grad.any() for p in model.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in model.named_buffers())
+    assert all(layer.training for layer in model.modules())
+
+
+def test_batch_norm_of_one_image_and_pixel_is_refused_in_words():
+    with pytest.raises(
+        ConfigurationError, match=r"`batch_size` .* 'small' two images at a time.*Found one image"
+    ):
+        deep()(batch(1))
+    assert deep().eval()(batch(1)).shape == (1, 10)
+
+
+def test_it_says_where_its_weights_come_from(tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        image_classifier, "build_network", lambda *given: made.append(given[-1]) or SmallNet(10, 1)
+    )
+    assert built().origin == "from scratch"
+    model = built(pretrained=True, network="resnet18")
+    assert model.origin == "published weights of resnet18"
+    folder = str(tmp_path / "model")
+    model.save(folder)
+    assert ImageClassifier(folder).origin == f"{folder}, from published weights of resnet18"
+    waiting = ImageClassifier(pretrained=True)
+    waiting.materialize(GREY, weights=False)
+    assert made == [False, True, False, False], "a saved model does not download what it holds"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"mean": None}, "Found mean missing or of another kind"),
+        ({"classes": "ten"}, "Found classes missing or of another kind"),
+        ({"format": 2}, "Found format 2"),
+        (None, "Found network, stem, resize, mean, std, classes, channels, height missing"),
+    ],
+)
+def test_a_description_that_is_not_whole_is_refused(tmp_path, change, words):
+    built().save(tmp_path / "model")
+    path = tmp_path / "model" / "image_classifier.json"
+    path.write_text(json.dumps([] if change is None else json.loads(path.read_text()) | change))
+    with pytest.raises(ArtifactError, match=f"image_classifier.json` must describe a network.*{words}"):
+        ImageClassifier(str(tmp_path / "model"))
 
 
 @pytest.mark.parametrize("traits", [GREY, COLOUR])

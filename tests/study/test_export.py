@@ -86,3 +86,9 @@ def test_a_classifier_is_exported_with_what_its_images_are_like(
     saved = torch.load(newest_checkpoint(run), weights_only=True)["state_dict"]
     for name, weight in model.state_dict().items():
         assert torch.equal(weight, saved[f"model.{name}"])
+    (run / "traits.json").write_text('{"classes": 10, "channels": 1}')
+    with pytest.raises(
+        ArtifactError, match=r"traits.json` must hold the numbers classes, channels and height"
+    ):
+        export_run(run, tmp_path / "again")
+    assert not (tmp_path / "again").exists()

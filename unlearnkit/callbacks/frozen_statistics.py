@@ -6,7 +6,9 @@ import logging
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor, nn
+from torch import nn
+
+from unlearnkit.models.batch_statistics import statistics_layers
 
 log = logging.getLogger("unlearnkit")
 
@@ -66,16 +68,6 @@ class FrozenStatistics(Callback):
         for layer in self._held:
             layer.training = True
         self._layers, self._held = [], []
-
-
-def statistics_layers(model: nn.Module) -> list[nn.Module]:
-    """Return the layers that carry running statistics, whatever they are called in the model's library."""
-    names = ("running_mean", "running_var")
-    return [
-        layer
-        for layer in model.modules()
-        if any(isinstance(layer._buffers.get(name), Tensor) for name in names)
-    ]
 
 
 def _model(module: Any) -> nn.Module:

@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy, interpolate
 from unlearnkit.artifacts import atomic_folder, atomic_write_json, read_json
 from unlearnkit.batches import ImageTraits, LabelledBatch
 from unlearnkit.errors import ArtifactError, ConfigurationError, DataNotFoundError
+from unlearnkit.models.batch_statistics import still_statistics
 from unlearnkit.models.image_network import Stem, build_network
 from unlearnkit.models.precision import widened
 
@@ -37,6 +38,7 @@ class _Description:
     classes: int
     channels: int
     height: int
+    pretrained: bool = False
 
 
 class ImageClassifier(nn.Module):
@@ -108,8 +110,20 @@ class ImageClassifier(nn.Module):
         """Whether the network is there."""
         return "network" in self._modules
 
-    def materialize(self, traits: ImageTraits) -> None:
+    @property
+    def origin(self) -> str:
+        """Where the weights come from: ``from scratch``, published weights, or a folder, and what it started from."""
+        published = f"published weights of {self.network_name}" if self.pretrained else None
+        if self.name is None:
+            return published or "from scratch"
+        return self.name if published is None else f"{self.name}, from {published}"
+
+    def materialize(self, traits: ImageTraits, weights: bool = True) -> None:
         """Build the network for these data; a loaded or built one stays as it is.
+
+        Args:
+            traits: What the data are like.
+            weights: Whether ``pretrained`` weights are loaded; False where others are about to take their place.
 
         Raises:
             ConfigurationError: The network has other numbers of classes or channels.
@@ -123,7 +137,7 @@ class ImageClassifier(nn.Module):
                     "Use the data it was trained on, or build a new one."
                 )
             return
-        self._build(traits, self.pretrained)
+        self._build(traits, self.pretrained and weights)
 
     def _build(self, traits: ImageTraits, pretrained: bool) -> None:
         height = self.resize or traits.height
@@ -152,12 +166,26 @@ class ImageClassifier(nn.Module):
         images = images.to(weight.dtype).div(255) if images.dtype == torch.uint8 else images.to(weight.dtype)
         size = len(images)
         if not size:  # a rank without a sample must do what the others do
-            images = images.new_zeros(1, *images.shape[1:])
+            images = images.new_zeros(2, *images.shape[1:])  # batch norm may refuse one
         if self.resize is not None and images.shape[-1] != self.resize:
             images = interpolate(images, (self.resize, self.resize), mode="bicubic", antialias=False)
         mean, std = images.new_tensor(self.mean), images.new_tensor(self.std)
-        logits: Tensor = self.network((images - mean[:, None, None]) / std[:, None, None])
-        return logits if size else logits[:0]
+        images = (images - mean[:, None, None]) / std[:, None, None]
+        if not size:
+            with still_statistics(self.network):
+                nothing: Tensor = self.network(images)
+            return nothing[:0]
+        try:
+            logits: Tensor = self.network(images)
+        except ValueError as error:
+            if size > 1 or "more than 1 value per channel" not in str(error):
+                raise
+            raise ConfigurationError(
+                f"`batch_size` (or `micro_batch_size`) must give {self.network_name!r} two images at a time or more: "
+                "its batch norm meets feature maps of one pixel. Found one image. Raise it, use fewer processes or "
+                "steps a round, or add the callback FrozenStatistics."
+            ) from error
+        return logits
 
     def losses(self, batch: LabelledBatch) -> Tensor:
         """Return the cross-entropy of each image, [batch], nats."""
@@ -184,8 +212,9 @@ class ImageClassifier(nn.Module):
         with atomic_folder(Path(folder)) as temporary:
             save_model(self.network, str(temporary / WEIGHTS))
             kept = _Description(
-                self.network_name, self.stem, self.resize, self.mean, self.std, *asdict(self.traits).values()
-            )
+                network=self.network_name, stem=self.stem, resize=self.resize, mean=self.mean, std=self.std,
+                pretrained=self.pretrained, **asdict(self.traits),
+            )  # fmt: skip
             atomic_write_json(temporary / DESCRIPTION, {"format": 1, **asdict(kept)})
 
     def _load(self, folder: Path) -> None:
@@ -197,10 +226,9 @@ class ImageClassifier(nn.Module):
                 f"`name` must be a folder that an ImageClassifier was saved in, with {DESCRIPTION}. "
                 f"Found {str(folder)!r} without. Leave `name` unset to build a network."
             )
-        kept: Any = {key: value for key, value in read_json(folder / DESCRIPTION).items() if key != "format"}
-        found = _Description(**{**kept, "mean": tuple(kept["mean"]), "std": tuple(kept["std"])})
+        found = _description(folder / DESCRIPTION)
         self.network_name, self.stem, self.resize = found.network, found.stem, found.resize  # type: ignore[assignment]
-        self.mean, self.std = found.mean, found.std
+        self.mean, self.std, self.pretrained = found.mean, found.std, found.pretrained
         self._build(ImageTraits(found.classes, found.channels, found.height), pretrained=False)
         try:
             load_model(self.network, str(folder / WEIGHTS))
@@ -209,3 +237,26 @@ class ImageClassifier(nn.Module):
                 f"`name` must be a folder with whole weights. Found {str(folder / WEIGHTS)!r}, which cannot be read "
                 f"({str(error).partition(chr(10))[0]}). Save the model again."
             ) from error
+
+
+def _description(path: Path) -> _Description:
+    """Read what ``save`` wrote beside the weights.
+
+    Raises:
+        ArtifactError: It is not whole, or of another format.
+    """
+    kept = read_json(path)
+    kinds: dict[str, tuple[type, ...]] = {
+        "network": (str,), "stem": (str,), "resize": (int, type(None)), "mean": (list,), "std": (list,),
+        "classes": (int,), "channels": (int,), "height": (int,), "pretrained": (bool,),
+    }  # fmt: skip
+    known: dict[str, Any] = {"pretrained": False} | (kept if isinstance(kept, dict) else {})
+    wrong = [name for name, kind in kinds.items() if name not in known or not isinstance(known[name], kind)]
+    if wrong or known.get("format") != 1:
+        found = f"{', '.join(wrong)} missing or of another kind" if wrong else f"format {known.get('format')}"
+        raise ArtifactError(
+            f"`{path}` must describe a network in format 1, as ImageClassifier.save writes it. Found {found}. "
+            "Save or export the model again with this version."
+        )
+    values = {name: known[name] for name in kinds}
+    return _Description(**values | {"mean": tuple(known["mean"]), "std": tuple(known["std"])})

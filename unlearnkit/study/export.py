@@ -92,11 +92,30 @@ def _rebuild(config: dict[str, Any], run: Path) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(run / "tokenizer")
         model.materialize(tokenizer)
     if (run / TRAITS).is_file():
-        model.pretrained = False  # the checkpoint's weights are about to take the place of any
-        model.materialize(ImageTraits(**read_json(run / TRAITS)))
+        model.materialize(_traits(run / TRAITS), weights=False)  # the checkpoint's take the place of any
     if not hasattr(model, "save"):
         raise ConfigurationError(
             f"`run` must be of a model that can be saved as a folder. Found {type(model).__name__}. "
             "Load its checkpoint with torch.load instead."
         )
     return model, tokenizer
+
+
+def _traits(path: Path) -> ImageTraits:
+    """Read what a run's images are like.
+
+    Raises:
+        ArtifactError: The file says something else.
+    """
+    found = read_json(path)
+    wanted = {"classes", "channels", "height"}
+    if (
+        not isinstance(found, dict)
+        or set(found) != wanted
+        or not all(isinstance(v, int) for v in found.values())
+    ):
+        raise ArtifactError(
+            f"`{path}` must hold the numbers classes, channels and height of the run's images. Found {found!r}. "
+            "Write them in as the data have them, or run `fit` again."
+        )
+    return ImageTraits(**found)
