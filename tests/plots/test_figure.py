@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import matplotlib.pyplot as plt
 import pytest
 
-from unlearnkit.plots import file_axes, notebook_axes, render, save
+from unlearnkit.plots import file_axes, file_grid, notebook_axes, render, save
 
 
 def drawn() -> object:
@@ -64,3 +64,13 @@ def test_axes_of_a_subfigure_render_the_whole_figure() -> None:
     axes = figure.subfigures(1, 2)[0].add_subplot()
     assert render(axes).startswith(b"\x89PNG")
     plt.close(figure)
+
+
+def test_a_grid_has_its_axes_row_by_row_and_pyplot_does_not_know_it() -> None:
+    before = plt.get_fignums()
+    axes = file_grid(2, 3, 5.0)
+    assert len(axes) == 6 and plt.get_fignums() == before
+    assert tuple(axes[0].figure.get_size_inches()) == (6.0, 5.0)
+    axes[0].figure.canvas.draw()
+    assert axes[0].get_position().y0 == axes[2].get_position().y0 > axes[3].get_position().y0
+    assert render(axes[4]).startswith(b"\x89PNG")

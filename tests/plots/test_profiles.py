@@ -13,7 +13,8 @@ from unlearnkit.testing.results import made_up_results
 @pytest.mark.parametrize("name", PROFILES)
 def test_every_number_is_a_known_quantity(name):
     found = PROFILES[name]
-    assert {*found.columns, *found.beside, found.forget, found.keep} <= set(QUANTITIES)
+    assert {*found.columns, *found.beside, *found.followed, found.forget, found.keep} <= set(QUANTITIES)
+    assert set(found.where_known) <= set(found.columns)
     assert QUANTITIES[found.forget].better == "near" and QUANTITIES[found.keep].better == "up"
 
 
@@ -29,7 +30,16 @@ def test_results_without_a_name_are_tofus():
     assert (
         profile(made_up_results()) is PROFILES["tofu"] and profile({"evaluation": "mine"}) is PROFILES["tofu"]
     )
-    assert profile({"evaluation": "classification"}) is PROFILES["classification"]
+
+
+def test_a_column_of_forgotten_classes_is_shown_where_a_class_is_forgotten():
+    whole = PROFILES["classification"]
+    own = "forget_class_test_accuracy"
+    rows = [{"summary": {"forget_accuracy": 0.0}}, {"summary": {own: None}}]
+    assert profile({"evaluation": "classification", "rows": rows}) is whole and own in whole.columns
+    without = profile({"evaluation": "classification", "rows": rows[:1]})
+    assert without.columns == tuple(key for key in whole.columns if key != own)
+    assert without.beside == whole.beside and own in without.beside  # shown where paths have it
 
 
 def test_the_figure_takes_the_axes_of_its_benchmark():

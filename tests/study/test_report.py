@@ -67,6 +67,37 @@ def test_the_figure_inside_is_whole() -> None:
     assert ElementTree.fromstring(base64.b64decode(content)).tag.endswith("svg")
 
 
+def classified() -> dict[str, Any]:
+    """Return made-up results of a classifier that forgets a class, with paths and confusion."""
+    table = {"set": "test", "classes": ["a&b", "c"], "forgotten": ["c"], "counts": {"c": {"a&b": 3, "c": 1}}}
+    rows = []
+    for role in ("target", "retrained", "method"):
+        numbers = {"forget_accuracy": 0.5, "test_accuracy": 0.9, "forget_class_test_accuracy": 0.25}
+        path = [{"round": at, **numbers} for at in (0, 10)]
+        rows.append(
+            {"role": role, "method": role, "seed": 0, "summary": numbers, "path": path, "confusion": table}
+        )
+    return {"evaluation": "classification", "rows": rows}
+
+
+def test_a_classifiers_page_has_curves_and_confusion() -> None:
+    page = Page(report_html(classified()))
+    assert len(page.links) == 3 and page.tags.count("h1") == 1
+    words = page.words()
+    assert "Over rounds: mean and standard deviation over seeds" in words
+    assert "What test images are taken for, before and after" in words
+    assert "What forgotten classes are taken for" in words and "a&b: 75, c: 25" in words
+    assert "forgotten classes' test accuracy" in words
+
+
+def test_a_classifiers_figures_are_written(tmp_path: Path) -> None:
+    names = {path.name for path in write_figures(tmp_path, classified())}
+    assert names == {
+        f"{stem}.{form}" for stem in ("tradeoff", "curves", "confusion") for form in ("png", "svg")
+    }
+    assert names == {path.name for path in tmp_path.iterdir()}
+
+
 def test_it_says_protocol_meanings_and_how_to_read() -> None:
     words = Page(report_html(made_up_results())).words()
     for part in (

@@ -1,7 +1,9 @@
 """Figures: functions that take and return an Axes, in one palette that says what is better."""
 
+from unlearnkit.plots.confusion_map import confusion_map
 from unlearnkit.plots.curves import curves
-from unlearnkit.plots.figure import file_axes, notebook_axes, render, save
+from unlearnkit.plots.figure import file_axes, file_grid, notebook_axes, render, save
+from unlearnkit.plots.over_rounds import over_rounds
 from unlearnkit.plots.palette import ROLES, Role, Style, figure_style, method_styles
 from unlearnkit.plots.parabola import Fit, parabola
 from unlearnkit.plots.profiles import PROFILES, Profile, profile
@@ -18,11 +20,14 @@ __all__ = [
     "Quantity",
     "Role",
     "Style",
+    "confusion_map",
     "curves",
     "figure_style",
     "file_axes",
+    "file_grid",
     "method_styles",
     "notebook_axes",
+    "over_rounds",
     "parabola",
     "profile",
     "quantity",

@@ -49,6 +49,26 @@ def file_axes(height: float = 3.8) -> Axes:
         return figure.add_subplot()
 
 
+def file_grid(rows: int, columns: int, height: float) -> list[Axes]:
+    """Return the Axes of a new figure with several of them, row by row, that pyplot does not know.
+
+    Args:
+        rows: Of Axes.
+        columns: Of Axes.
+        height: Of the figure, in inches.
+
+    >>> len(file_grid(2, 2, 5.0))
+    4
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with figure_style():
+        figure = Figure(figsize=(FIGURE_WIDTH, height))
+        FigureCanvasAgg(figure)
+        return list(figure.subplots(rows, columns, squeeze=False).flat)
+
+
 def render(axes: Axes, form: str = "png") -> bytes:
     """Return the file content of the figure that holds these Axes, without a date in it.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -18,6 +18,8 @@ class Profile:
         beside: What the matched table shows besides, where paths have it.
         tolerance: Distance from the retrained reference at which forgetting counts as matched.
         abbreviations: What the narrow columns' heads stand for.
+        where_known: Columns that are left out where no summary has them.
+        followed: What is drawn over rounds, where paths have it.
     """
 
     columns: tuple[str, ...]
@@ -26,6 +28,8 @@ class Profile:
     beside: tuple[str, ...]
     tolerance: float
     abbreviations: str
+    where_known: tuple[str, ...] = ()
+    followed: tuple[str, ...] = ()
 
 
 PROFILES = {
@@ -48,17 +52,20 @@ PROFILES = {
     ),
     "classification": Profile(
         columns=(
-            "forget_accuracy", "retain_accuracy", "test_accuracy", "mia_entropy_member_rate",
-            "mia_confidence_nonmember_rate", "gap", "js_divergence", "seconds",
+            "forget_accuracy", "retain_accuracy", "test_accuracy", "forget_class_test_accuracy",
+            "mia_entropy_member_rate", "mia_confidence_nonmember_rate", "gap", "js_divergence", "seconds",
         ),
         forget="forget_accuracy",
         keep="test_accuracy",
-        beside=("retain_accuracy", "mia_entropy_member_rate", "gap"),
+        beside=("retain_accuracy", "forget_class_test_accuracy", "mia_entropy_member_rate", "gap"),
         tolerance=0.02,
         abbreviations=(
-            "FA, RA, TA: accuracy on forget, retain and test images; MIA ent: called members by the attack on the "
-            "entropy, MIA SVC: called non-members by the attack on the confidence; JS: divergence from retrained."
+            "FA, RA, TA: accuracy on forget, retain and test images; TA F: on test images of forgotten classes; MIA "
+            "ent: called members by the attack on the entropy, MIA SVC: called non-members by the attack on the "
+            "confidence; JS: divergence from retrained."
         ),
+        where_known=("forget_class_test_accuracy",),
+        followed=("forget_accuracy", "retain_accuracy", "test_accuracy", "mia_entropy_member_rate"),
     ),
 }  # fmt: skip
 """By the name that an evaluation carries as its benchmark."""
@@ -70,4 +77,10 @@ def profile(results: Mapping[str, Any]) -> Profile:
     >>> profile({"evaluation": "classification"}).forget, profile({}).forget
     ('forget_accuracy', 'forget_rouge')
     """
-    return PROFILES.get(str(results.get("evaluation")), PROFILES["tofu"])
+    found = PROFILES.get(str(results.get("evaluation")), PROFILES["tofu"])
+    rows = results.get("rows")
+    known = {key for row in (rows if isinstance(rows, list) else ()) for key in row.get("summary") or {}}
+    left_out = set(found.where_known) - known
+    if not left_out:
+        return found
+    return replace(found, columns=tuple(key for key in found.columns if key not in left_out))

@@ -108,6 +108,10 @@ QUANTITIES: dict[str, Quantity] = {
             "The same of test images of the retained classes, which no model has seen.",
         ),
         Quantity(
+            "forget_class_test_accuracy", "forgotten classes' test accuracy", ("TA", "F"), "near", "fraction",
+            f"The same of test images of classes of which no image is retained. {_OVER}",
+        ),
+        Quantity(
             "mia_entropy_member_rate", "MIA, called members (entropy)", ("MIA", "ent"), "near", "fraction",
             "Share of forget images that an attack on the entropy of predictions calls members (paper 002). "
             "Best near the retrained reference, not at 0.",

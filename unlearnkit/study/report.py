@@ -11,8 +11,10 @@ from pathlib import Path
 
 from unlearnkit.artifacts import atomic_write_text
 from unlearnkit.errors import ConfigurationError
-from unlearnkit.plots import file_axes, profile, quantity, render, save, tradeoff
+from unlearnkit.plots import profile, quantity, render, save
 from unlearnkit.plots.paths import Results, label_of, methods_of, rows_of
+from unlearnkit.study.confusions import confusion_table
+from unlearnkit.study.figures import Figure, figures
 from unlearnkit.study.gap_table import gap_table
 from unlearnkit.study.matched import ENOUGH_SEEDS, matched, matched_table
 from unlearnkit.study.provenance import path_note, provenance
@@ -85,7 +87,9 @@ def write_report(folder: str | os.PathLike[str], results: Results) -> Path:
 
 
 def write_figures(folder: str | os.PathLike[str], results: Results) -> list[Path]:
-    """Write the trade-off figure as ``tradeoff.png`` and ``tradeoff.svg`` into a folder.
+    """Write the trade-off figure as ``tradeoff.png`` and ``tradeoff.svg`` into a folder, others likewise.
+
+    Classification has ``curves`` (``curves_1``, ``curves_2``, ... of many methods) and ``confusion`` besides.
 
     Args:
         folder: Made where it is not there.
@@ -97,7 +101,7 @@ def write_figures(folder: str | os.PathLike[str], results: Results) -> list[Path
     Raises:
         ConfigurationError: The results hold no list of rows.
     """
-    return save(tradeoff(results, ax=file_axes(_height(results))), Path(folder) / "tradeoff")
+    return [path for figure in figures(results) for path in save(figure.axes, Path(folder) / figure.stem)]
 
 
 def report_html(results: Results) -> str:
@@ -105,11 +109,12 @@ def report_html(results: Results) -> str:
     facts = {name: html.escape(text) for name, text in provenance(results).items()}
     title = "Unlearning compared: what was forgotten, and what it cost"
     last_round = summary(results)
+    first, *others = figures(results)
     sections = [
         f"<h1>{title}</h1>",
         f"<p class='soft'>{facts['model']}; data: {facts['data']}; {facts['date']}</p>",
-        "<h2>The path of each method</h2>",
-        _figure(results),
+        f"<h2>{first.title}</h2>",
+        _image(first),
         "<h2>How to read this</h2>",
         _items(_HOW_TO_READ),
         "<h2>Caveats</h2>",
@@ -118,6 +123,8 @@ def report_html(results: Results) -> str:
         last_round.html(),
         *_over_seeds(results),
         *_matched(results),
+        *_others(others),
+        *_confused(results),
         "<h2>What the columns mean</h2>",
         _meanings(results),
         "<h2>Protocol</h2>",
@@ -191,16 +198,27 @@ def caveats(results: Results) -> list[str]:
     return found
 
 
-def _height(results: Results) -> float:
-    """Return the height in inches that the legend needs: a line for each method and four more."""
-    return max(3.8, 0.23 * (len(methods_of(results)) + 4))
+def _image(figure: Figure) -> str:
+    """Return a figure as an image inside the page, on white in both themes."""
+    content = base64.b64encode(render(figure.axes, "svg")).decode()
+    text = html.escape(figure.text)
+    return f"<div class='card'><img alt=\"{text}\" src='data:image/svg+xml;base64,{content}'></div>"
 
 
-def _figure(results: Results) -> str:
-    """Return the trade-off figure as an image inside the page, on white in both themes."""
-    content = base64.b64encode(render(tradeoff(results, ax=file_axes(_height(results))), "svg")).decode()
-    text = "Forgetting against utility along the path of each method, with target and retrained reference."
-    return f"<div class='card'><img alt='{text}' src='data:image/svg+xml;base64,{content}'></div>"
+def _others(found: list[Figure]) -> list[str]:
+    """Return the figures besides the trade-off, each heading once."""
+    sections: list[str] = []
+    for place, figure in enumerate(found):
+        if not place or figure.title != found[place - 1].title:
+            sections.append(f"<h2>{html.escape(figure.title)}</h2>")
+        sections += [_image(figure), f"<p class='caption'>{html.escape(figure.text)}</p>"]
+    return sections
+
+
+def _confused(results: Results) -> list[str]:
+    """Return the section on what forgotten classes are taken for, where there is one."""
+    grid = confusion_table(results)
+    return [] if grid is None else [f"<h2>{html.escape(grid.title)}</h2>", grid.html()]
 
 
 def _over_seeds(results: Results) -> list[str]:
