@@ -51,7 +51,7 @@ def trained() -> Model:
 
 
 def diverged() -> Model:
-    model = Model(hidden_size=16, layers=1, heads=2, max_length=96)
+    model = Model(hidden_size=48, layers=1, heads=4, max_length=96)
     model.materialize(small_data().tokenizer)
     with torch.no_grad():
         model.network.model.norm.weight.fill_(float("nan"))

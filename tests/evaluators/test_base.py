@@ -15,6 +15,7 @@ from unlearnkit.evaluators.base import (
     describe_run,
     read,
     require_comparable,
+    require_same_model,
     tokenizer_hash,
     versions,
     write,
@@ -97,6 +98,29 @@ def test_hashes_of_rows_count_where_both_have_them() -> None:
 
 def test_only_the_named_sets_count() -> None:
     require_comparable(EVALUATION, changed("n", {"forget": 2}))
+
+
+def described(**changes: Any) -> dict[str, Any]:
+    return {"model": {"network": "Llama", "parameters": 100, "adapter_parameters": 0} | changes}
+
+
+def test_an_adapter_does_not_make_another_model() -> None:
+    require_same_model(described(parameters=110, adapter_parameters=10), described())
+    older = described()
+    del older["model"]["adapter_parameters"]
+    require_same_model(described(), older)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"network": "GPT2"}, "the same network as this one, 'Llama'. Found 'GPT2'"),
+        ({"parameters": 110}, "the same number of parameters as this one, 100. Found 110"),
+    ],
+)
+def test_another_model_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(MismatchError, match=message):
+        require_same_model(described(), described(**changes))
 
 
 def test_the_model_and_the_run_are_described() -> None:

@@ -116,7 +116,7 @@ def test_forget_quality_against_itself_is_one(evaluation: dict[str, Any]) -> Non
 
 
 def test_forget_quality_of_another_model(evaluation: dict[str, Any]) -> None:
-    fresh = Model(hidden_size=16, layers=1, heads=2, max_length=96)
+    fresh = Model(hidden_size=48, layers=1, heads=4, max_length=96)
     fresh.materialize(small_data().tokenizer)
     found = TOFUEvaluator(sets=["forget"]).evaluate(fresh, small_data(), reference=evaluation)
     assert (
@@ -140,6 +140,13 @@ def test_another_reference_is_refused(evaluation: dict[str, Any], key: str) -> N
     other["comparability"][key] = "0123"
     with pytest.raises(MismatchError, match=f"`reference` must have the same {key}.*Found '0123'"):
         TOFUEvaluator(sets=["forget"]).evaluate(trained(), small_data(), reference=other)
+
+
+def test_a_reference_of_another_architecture_is_refused(evaluation: dict[str, Any]) -> None:
+    smaller = Model(hidden_size=16, layers=1, heads=2, max_length=96)
+    smaller.materialize(small_data().tokenizer)
+    with pytest.raises(MismatchError, match="same number of parameters as this one"):
+        TOFUEvaluator(sets=["forget"]).evaluate(smaller, small_data(), reference=evaluation)
 
 
 def test_another_n_is_refused(evaluation: dict[str, Any]) -> None:

@@ -76,7 +76,7 @@ def test_model_utility_is_the_harmonic_mean_of_the_nine() -> None:
         for key in ("probability", "rouge", "truth_ratio")
     ]
     assert summary["model_utility"] == pytest.approx(harmonic_mean(nine))
-    assert len(parts) == 9
+    assert len(parts["utility_parts"]) == 9 and "capability_parts" not in parts
     assert summary["model_utility_arithmetic"] != summary["model_utility"]
     assert summary["verbmem"] == summary["forget_rouge"]
     assert summary["utility"] == summary["retain_rouge"]
@@ -85,10 +85,25 @@ def test_model_utility_is_the_harmonic_mean_of_the_nine() -> None:
 
 def test_model_utility_of_what_is_there_names_its_parts() -> None:
     summary, parts = summarise({"forget": rows(), "retain": rows()})
-    assert parts == ["retain_probability", "retain_rouge", "retain_truth_ratio"]
-    assert summary["model_utility"] == pytest.approx(harmonic_mean([summary[part] for part in parts]))
+    names = parts["utility_parts"]
+    assert names == ["retain_probability", "retain_rouge", "retain_truth_ratio"]
+    assert summary["model_utility"] == pytest.approx(harmonic_mean([summary[part] for part in names]))
     summary, parts = summarise({"forget": rows()})
-    assert (summary["model_utility"], summary["utility"], parts) == (None, None, [])
+    assert (summary["model_utility"], summary["utility"], parts) == (None, None, {"utility_parts": []})
+
+
+def test_memorisation_is_a_mean_over_rows_where_it_was_measured() -> None:
+    found = set_summary("retain", rows(exact_memorisation=[1.0, 0.5], extraction_strength=[1.0, 0.0]))
+    assert (found["exact_memorisation"], found["extraction_strength"]) == (0.75, 0.5)
+    assert "extraction_strength" not in set_summary("retain", rows())
+
+
+def test_capability_comes_with_the_texts() -> None:
+    texts = {"token_entropy": [1.0, 0.5], "similarity": [0.4, 0.6], "entailed": [True, False]}
+    summary, parts = summarise({"forget": rows(**texts), "retain": rows(**texts)})
+    wanted = [summary[f"retain_{key}"] for key in ("probability", "rouge", "truth_ratio")] + [0.75, 0.5, 0.5]
+    assert summary["model_capability"] == pytest.approx(harmonic_mean(wanted))
+    assert len(parts["capability_parts"]) == 6
 
 
 def test_failed_rows_count_with_the_worst_value() -> None:

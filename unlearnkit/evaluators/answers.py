@@ -11,7 +11,13 @@ import torch
 from unlearnkit.batches import QARow
 from unlearnkit.errors import DataError
 from unlearnkit.evaluators.base import AnsweringModel
-from unlearnkit.metrics.functional import holds_facts, rouge_l_recall, row_facts
+from unlearnkit.metrics.functional import (
+    exact_memorisation,
+    extraction_strength,
+    holds_facts,
+    rouge_l_recall,
+    row_facts,
+)
 
 Encode = Callable[[str, str], tuple[list[int], list[int]]]
 """Maps a question and an answer to prompt ids and answer ids with EOS, tokenised apart."""
@@ -49,6 +55,8 @@ class AnsweredRow:
         fact: Whether the generation holds the answer's facts; None where there are none.
         tokens: Number of the answer's tokens, EOS included.
         matched: How many of them are the model's most likely next token.
+        exact_memorisation: The share of them, EOS left out.
+        extraction_strength: The largest part, up to EOS, that greedy decoding gives back once it has read the rest.
         mean_nll: Mean negative log-likelihood of the answer, nats a token.
         paraphrase_mean_nll: The same of the paraphrase; None where nothing is compared.
         perturbed_mean_nll: The same of each perturbed answer.
@@ -62,6 +70,8 @@ class AnsweredRow:
     fact: bool | None
     tokens: int
     matched: int
+    exact_memorisation: float
+    extraction_strength: float
     mean_nll: float
     paraphrase_mean_nll: float | None
     perturbed_mean_nll: tuple[float, ...]
@@ -140,6 +150,7 @@ def answer_rows(
         row = encoded.row
         own = [scores[places[encoded.prompt, answer]] for answer in encoded.answers]
         means = [score.nll / score.tokens for score in own]
+        hits = own[0].hits[: -1 if encoded.answers[0][-1] == eos_id else None]
         generation = decode(known[encoded.prompt])
         answered.append(
             AnsweredRow(
@@ -151,6 +162,8 @@ def answer_rows(
                 fact=holds_facts(generation, row_facts(row.question, row.answer, row.value)),
                 tokens=own[0].tokens,
                 matched=own[0].matched,
+                exact_memorisation=exact_memorisation(hits),
+                extraction_strength=extraction_strength(hits),
                 mean_nll=means[0],
                 paraphrase_mean_nll=means[1] if len(means) > 1 else None,
                 perturbed_mean_nll=tuple(means[2:]),

@@ -65,6 +65,11 @@ class Scored(Protocol):
         """How many of them are the most likely next token."""
         ...
 
+    @property
+    def hits(self) -> Sequence[bool]:
+        """Which of them are."""
+        ...
+
 
 class AnsweringModel(Protocol):
     """What an evaluator of questions and answers asks of a model; ``CausalLM`` has it."""
@@ -88,12 +93,17 @@ class AnsweringModel(Protocol):
 
 
 def describe_model(model: Any) -> dict[str, Any]:
-    """Return the model's name, class, number of parameters, their type and (language models) the context in tokens."""
+    """Return what an evaluation says of its model; an adapter's parameters count twice, in the whole and apart.
+
+    Language models also have their context, in tokens.
+    """
     parameters = list(model.parameters())
+    named = getattr(model, "named_parameters", dict)
     return {
         "name": getattr(model, "name", None) or "from scratch",
         "network": type(getattr(model, "network", model)).__name__,
         "parameters": sum(parameter.numel() for parameter in parameters),
+        "adapter_parameters": sum(found.numel() for name, found in dict(named()).items() if ".lora_" in name),
         "dtype": str(parameters[0].dtype).removeprefix("torch."),
         "context_length": getattr(model, "context_length", None),
     }
@@ -194,6 +204,30 @@ def require_comparable(evaluation: Evaluation, reference: Evaluation, sets: Iter
             raise MismatchError(
                 f"`reference` must be evaluated on the same {name} rows, in their order. Found other rows. {remedy}"
             )
+
+
+def require_same_model(evaluation: Evaluation, reference: Evaluation) -> None:
+    """Refuse a reference of another network: what both say can then differ without any forgetting.
+
+    Args:
+        evaluation: Of the model at hand.
+        reference: Of the retrained model; its adapter, or the other's, does not count.
+
+    Raises:
+        MismatchError: Another class of network, or another number of parameters.
+    """
+    mine, other = (_network(found["model"]) for found in (evaluation, reference))
+    for key, wanted in mine.items():
+        if other[key] != wanted:
+            raise MismatchError(
+                f"`reference` must be of a model with the same {key} as this one, {wanted!r}. Found {other[key]!r}. "
+                "Retrain the same architecture without the forget set, evaluate that, and pass it."
+            )
+
+
+def _network(model: dict[str, Any]) -> dict[str, Any]:
+    weights = model["parameters"] - model.get("adapter_parameters", 0)
+    return {"network": model["network"], "number of parameters": weights}
 
 
 def _rows(evaluation: Evaluation, name: str) -> dict[str, Any]:

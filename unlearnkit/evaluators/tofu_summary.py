@@ -9,6 +9,7 @@ from typing import Any
 
 from unlearnkit.evaluators.answers import Columns
 from unlearnkit.evaluators.tofu_definitions import utility_parts
+from unlearnkit.evaluators.tofu_texts import set_texts, text_summary
 from unlearnkit.metrics.functional import (
     TruthRatioMean,
     forget_quality,
@@ -63,14 +64,20 @@ def set_summary(name: str, rows: Columns) -> dict[str, float | None]:
         "fact": sum(facts) / len(facts) if facts else None,
         "probability": float(share.mean()) if len(share) else None,
     }
+    # Evaluations written by earlier versions have neither.
+    for key in ("exact_memorisation", "extraction_strength"):
+        if key in rows:
+            found[key] = math.fsum(rows[key]) / len(own)
     aggregate = forget_truth_ratio if name == "forget" else retain_truth_ratio
     for mean, suffix in MEANS.items():
         found[f"truth_ratio{suffix}"] = aggregate(right, wrong, mean).value if right else None
-    return found
+    return found | set_texts(rows)
 
 
-def summarise(per_sample: Mapping[str, Columns]) -> tuple[dict[str, float | int | None], list[str]]:
-    """Return all numbers that need no reference, and the parts that model utility is the mean of."""
+def summarise(
+    per_sample: Mapping[str, Columns],
+) -> tuple[dict[str, float | int | None], dict[str, list[str]]]:
+    """Return all numbers that need no reference, and the parts that utility and capability are the means of."""
     summary: dict[str, float | int | None] = {}
     for name, rows in per_sample.items():
         summary |= {f"{name}_{key}": value for key, value in set_summary(name, rows).items()}
@@ -84,7 +91,11 @@ def summarise(per_sample: Mapping[str, Columns]) -> tuple[dict[str, float | int 
     right, wrong = _compared(per_sample["retain"]) if "retain" in per_sample else ([], [])
     summary["paper_truth_ratio"] = paper_truth_ratio(right, wrong).value if right else None
     summary["non_finite"] = sum(non_finite(rows) for rows in per_sample.values())
-    return summary, list(parts)
+    whole = {"utility_parts": list(parts)}
+    if any("token_entropy" in rows for rows in per_sample.values()):
+        texts, whole["capability_parts"] = text_summary(summary)
+        summary |= texts
+    return summary, whole
 
 
 def quality_tests(forget: Columns, reference: Columns) -> dict[str, dict[str, Any]]:
