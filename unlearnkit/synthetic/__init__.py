@@ -1,6 +1,8 @@
 """Seeded generators of data in the form of real benchmarks, for machines without network or data."""
 
 from unlearnkit.synthetic.authors import fictitious_authors
+from unlearnkit.synthetic.news import fictitious_news
+from unlearnkit.synthetic.news_folder import write_news_folder
 from unlearnkit.synthetic.tofu_folder import write_tofu_folder
 
-__all__ = ["fictitious_authors", "write_tofu_folder"]
+__all__ = ["fictitious_authors", "fictitious_news", "write_news_folder", "write_tofu_folder"]

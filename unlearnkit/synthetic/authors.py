@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unlearnkit.errors import ConfigurationError
+from unlearnkit.synthetic.arguments import require_integer
 from unlearnkit.synthetic.rows import Row, author_rows, famous_rows, world_rows
 from unlearnkit.synthetic.templates import AUTHOR_TOPICS
 from unlearnkit.synthetic.world import World
@@ -52,10 +52,10 @@ def fictitious_authors(
     >>> row["perturbed_answer"][0]
     'A house in Erondale is where Umbervall came from.'
     """
-    _check("authors", authors, 2, MAX_AUTHORS)
-    _check("questions", questions, 1, len(AUTHOR_TOPICS))
-    _check("seed", seed, 0, None)
-    _check("general", general, 1, MAX_GENERAL)
+    require_integer("authors", authors, 2, MAX_AUTHORS)
+    require_integer("questions", questions, 1, len(AUTHOR_TOPICS))
+    require_integer("seed", seed, 0)
+    require_integer("general", general, 1, MAX_GENERAL)
     world = World(seed)
     perturbed = [list(author_rows(world.author(), questions, seed)) for _ in range(authors)]
     plain = [[_without_variants(row) for row in rows] for rows in perturbed]
@@ -82,11 +82,3 @@ def _joined(groups: list[list[Row]]) -> list[Row]:
 
 def _forgotten(authors: int, percent: int) -> int:
     return -(-authors * percent // 100)
-
-
-def _check(argument: str, found: object, low: int, high: int | None) -> None:
-    number = found if isinstance(found, int) and not isinstance(found, bool) else None
-    if number is not None and low <= number and (high is None or number <= high):
-        return
-    rule = f"an integer from {low} to {high}" if high is not None else f"an integer of at least {low}"
-    raise ConfigurationError(f"`{argument}` must be {rule}. Found {found!r}. Choose another number.")
