@@ -21,7 +21,20 @@ def test_it_is_minus_the_divergence_at_a_temperature():
     assert (AscentKL.role, KLToReference.role) == ("forget", "retain")
 
 
-def test_at_the_target_nothing_moves():
+def first_step(optimizer):
+    """Return the largest change of a weight by a first step at the target, at a rate of 1e-3, and the gradient."""
     model, batch = ToyClassifier(seed=1), toy_batch(7)
+    before = model.layer.weight.detach().clone()
     AscentKL()(model, batch, lambda: ToyClassifier(seed=1)).sums.sum().backward()
-    assert model.layer.weight.grad.abs().max() < 1e-6
+    optimizer(model.parameters()).step()
+    return (model.layer.weight - before).abs().max().item(), model.layer.weight.grad.abs().max().item()
+
+
+def test_at_the_target_the_gradient_is_rounding_noise_and_sgd_hardly_moves():
+    moved, gradient = first_step(lambda weights: torch.optim.SGD(weights, lr=1e-3))
+    assert gradient < 1e-6 and moved < 1e-9
+
+
+def test_adam_makes_a_step_of_that_noise():
+    moved, gradient = first_step(lambda weights: torch.optim.Adam(weights, lr=1e-3))
+    assert 0 < gradient < 1e-6 and 1e-4 < moved <= 1e-3

@@ -9,8 +9,10 @@ from unlearnkit.objectives.kl_to_reference import KLToReference
 class AscentKL(KLToReference):
     """Minimise ``-T^2 KL(p_ref || p)``: SCRUB's forget side (Kurmanji et al. 2023, eq. 3).
 
-    At the target itself the gradient is exactly zero, so that a first step along it alone moves nothing; SCRUB
-    begins where the retain side has moved first, or batch by batch. Unbounded below, like gradient ascent.
+    At the target itself the divergence is 0, the most that this objective can be, and its gradient is zero up to
+    rounding. Plain SGD then hardly moves; Adam divides by the size of that noise, and its first step is of nearly
+    its full rate in a random direction. Momentum and weight decay move weights in any case. The direction has a
+    meaning once the model has left the target, e.g. by a retain step. Unbounded below, like gradient ascent.
 
     Args:
         temperature: As for ``KLToReference``.

@@ -59,6 +59,61 @@ def test_separated_scores_have_a_known_rate(share):
     )
 
 
+def quantiles(middle, n=400):
+    """Return ``n`` evenly spaced quantiles of a normal distribution of deviation 1: its shape, and no chance."""
+    places = (torch.arange(n, dtype=torch.float64) + 0.5) / n
+    return torch.distributions.Normal(torch.tensor(middle, dtype=torch.float64), 1.0).icdf(places)
+
+
+def auc(members, others):
+    """Return how often a member's entropy is below another's, ties half."""
+    below = (members[:, None] < others).double() + 0.5 * (members[:, None] == others).double()
+    return below.mean().item()
+
+
+def rates(members, others, forget):
+    """Return both rates of the same scores, entropies for one attack and their negatives as confidences."""
+    first = entropy_member_rate(retain=members, test=others, forget=forget)
+    return first, confidence_nonmember_rate(retain=-members, test=-others, forget=-forget)
+
+
+def test_auc_1_separates_members_from_others():
+    members, others = quantiles(0.0), quantiles(20.0)
+    assert auc(members, others) == 1.0
+    assert rates(members, others, members) == (1.0, 0.0)
+    assert rates(members, others, others) == (0.0, 1.0)
+
+
+def test_auc_between_two_normal_distributions_one_deviation_apart():
+    """By symmetry both attacks cut half-way: a member is called so with probability Phi(1/2)."""
+    members, others = quantiles(0.0), quantiles(1.0)
+    assert auc(members, others) == pytest.approx(0.5 * (1 + math.erf(0.5)), abs=0.002)  # Phi(1 / sqrt 2)
+    half = 0.5 * (1 + math.erf(0.5 / math.sqrt(2)))
+    assert rates(members, others, members) == pytest.approx((half, 1 - half), abs=0.01)
+    assert rates(members, others, others) == pytest.approx((1 - half, half), abs=0.01)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_auc_of_two_values_worked_out_by_hand(share):
+    """Members are sure 8 times of 10, others 3 times: AUC = .8 x .7 + (.8 x .3 + .2 x .7) / 2 = .75."""
+    members = torch.tensor([0.0] * 80 + [1.0] * 20)
+    others = torch.tensor([0.0] * 30 + [1.0] * 70)
+    assert auc(members, others) == pytest.approx(0.75)
+    sure = round(40 * share)
+    forget = torch.tensor([0.0] * sure + [1.0] * (40 - sure))
+    assert rates(members, others, forget) == pytest.approx((share, 1 - share))
+    # Ten times as many members change neither: one attack weighs them, the other takes as many of each.
+    assert rates(members.repeat(10), others, forget) == pytest.approx((share, 1 - share))
+
+
+def test_auc_one_half_tells_members_from_others_no_better_than_chance():
+    generator = torch.Generator().manual_seed(0)
+    members, others, fresh, other = (torch.randn(1500, generator=generator) for _ in range(4))
+    assert auc(members, others) == pytest.approx(0.5, abs=0.02)
+    for first, second in zip(rates(members, others, fresh), rates(members, others, other), strict=True):
+        assert first == pytest.approx(second, abs=0.06)
+
+
 def test_the_two_rates_point_in_opposite_directions():
     sure, unsure = torch.linspace(0.9, 1.0, 100), torch.linspace(0.0, 0.3, 100)
     forget = torch.cat([sure[:30], unsure[:10]])
