@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import chain
+
 import pytest
 
 from unlearnkit.errors import ConfigurationError
@@ -31,8 +33,8 @@ def test_requests_come_one_by_one_and_added_up():
     requests = [texts("sust", f"forget_{number}") for number in (1, 2, 3, 4)]
     assert requests[0] == texts("raw", "forget")
     for number in (1, 2, 3, 4):
-        assert texts("scal", f"forget_{number}") == sum(requests[:number], [])
-    assert texts("train", "forget") == sum(requests, [])
+        assert texts("scal", f"forget_{number}") == list(chain(*requests[:number]))
+    assert texts("train", "forget") == list(chain(*requests))
 
 
 def test_the_target_learns_everything_but_the_holdout():
@@ -53,13 +55,7 @@ def test_questions_are_about_their_own_side():
     forget, retain = " ".join(texts("raw", "forget")), " ".join(texts("raw", "retain2"))
     for split, own, other in (("forget_qa", forget, retain), ("retain_qa", retain, forget)):
         for row in NEWS["knowmem"][split]:
-            subject = (
-                row["question"]
-                .split(" the ")[-1]
-                .split("?")[0]
-                .removesuffix(" said to cost")
-                .removesuffix(" stand")
-            )
+            subject = " ".join(row["question"].rstrip("?").split(" the ")[-1].split()[:3])
             assert subject in own and subject not in other and row["answer"] in own
             assert row["question"] not in own
 
