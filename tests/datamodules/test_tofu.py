@@ -12,6 +12,7 @@ from lightning.pytorch import LightningModule, Trainer
 
 from unlearnkit.batches import IGNORE, QARow
 from unlearnkit.datamodules import TOFU, train_bpe
+from unlearnkit.datamodules.alternatives import refusals
 from unlearnkit.errors import (
     ConfigurationError,
     DataError,
@@ -19,6 +20,7 @@ from unlearnkit.errors import (
     MismatchError,
     UnknownNameError,
 )
+from unlearnkit.objectives import IDK, NLL
 from unlearnkit.synthetic import write_tofu_folder
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers")
@@ -283,3 +285,81 @@ def test_held_out_authors_are_never_trained_on() -> None:
         parts = ("train",) if train_on != "pair" else ("forget", "retain")
         assert not held_out & {number for part in parts for number in indices(data.samples(part))}
     assert "holdout" not in data.evaluation_names
+
+
+# ---------------------------------------------------------------------------------- second answers
+
+
+def second_texts(data: TOFU, batch: Any) -> list[str]:
+    """Return the second answers of a batch as text."""
+    second = batch["alternative"]
+    return [
+        str(data.tokenizer.decode(labels[labels != IGNORE], skip_special_tokens=True)).strip()
+        for labels in second["labels"]
+    ]
+
+
+def test_refusals_go_with_both_sides_and_change_from_round_to_round() -> None:
+    data, plain = make(alternatives="refusals"), make()
+    batches = [data.batch(round_) for round_ in range(4)]
+    for round_, batch in enumerate(batches):
+        for side in ("forget", "retain"):
+            assert set(second_texts(data, batch[side])) <= set(refusals())
+            assert torch.equal(batch[side]["alternative"]["index"], batch[side]["index"])
+            bare = {name: value for name, value in batch[side].items() if name != "alternative"}
+            expected = plain.batch(round_)[side]
+            assert all(torch.equal(bare[name], expected[name]) for name in expected)
+    assert len({tuple(second_texts(data, batch["forget"])) for batch in batches}) == 4
+    assert second_texts(data, data.batch(2)["forget"]) == second_texts(data, batches[2]["forget"])
+
+
+def test_a_mismatch_is_the_answer_of_a_retain_row() -> None:
+    data = make(alternatives="mismatch")
+    batch = data.batch(0)
+    assert "alternative" not in batch["retain"]
+    answers = [row.answer for row in data.samples("retain")]
+    assert set(second_texts(data, batch["forget"])) <= set(answers)
+
+
+def test_probes_passes_and_micro_batches_have_second_answers_too() -> None:
+    data = make(alternatives="refusals", micro_batch_size=2)
+    parts = data.batch(0)["forget"]
+    assert len(parts) > 1
+    assert all(len(second_texts(data, part)) == len(part["index"]) for part in parts)
+    assert all("alternative" in part for part in data.probe_batch("retain", 3))
+    assert all("alternative" in batch for batch in data.batches("forget"))
+
+
+def test_a_trainers_batches_are_those_that_the_module_tells(tmp_path: Path) -> None:
+    """Each side gets what its objective asks for, by the round, whatever the number of workers."""
+
+    class Asking(Attached):
+        def __init__(self) -> None:
+            super().__init__()
+            self.objectives = torch.nn.ModuleDict({"forget": IDK(), "retain": NLL()})
+
+        def training_step(self, batch: Any, batch_idx: int) -> None:
+            self.optimizers().step()
+            assert "alternative" not in batch["retain"]
+            self.seen.append(second_texts(self.trainer.datamodule, batch["forget"]))
+
+    for workers in (0, 1):
+        data, module = TOFU(**SMALL, num_workers=workers, forget_batch_size=2), Asking()
+        trainer(tmp_path, max_steps=4, limit_val_batches=0).fit(module, data)
+        assert module.seen == [second_texts(data, data.batch(round_)["forget"]) for round_ in range(4)]
+
+
+def test_no_second_answers_without_anybody_asking() -> None:
+    assert all("alternative" not in side for side in make().batch(0).values())
+    single = make(alternatives="refusals", train_on="full").batch(0)
+    assert "alternative" not in single
+
+
+def test_second_answers_that_are_missing_or_too_long_are_refused_at_setup(tmp_path: Path) -> None:
+    with pytest.raises(DataNotFoundError, match="`refusals` must be a text file"):
+        make(alternatives="refusals", refusals=str(tmp_path / "none.txt"))
+    (tmp_path / "long.txt").write_text("I do not know. " * 60)
+    with pytest.raises(DataError, match="`max_length` must hold prompt and answer"):
+        make(alternatives="refusals", refusals=str(tmp_path / "long.txt"), max_length=200)
+    with pytest.raises(DataNotFoundError, match="`alternatives` must be 'refusals', 'mismatch' or a file"):
+        make(alternatives="refusal")

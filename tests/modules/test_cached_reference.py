@@ -17,7 +17,7 @@ from unlearnkit.datamodules.paired_datasets import PairedDatasets
 from unlearnkit.errors import ConfigurationError
 from unlearnkit.modules import UnlearningModule
 from unlearnkit.modules.cached_reference import CachedReference
-from unlearnkit.objectives import NPO, KLToReference
+from unlearnkit.objectives import DPO, NPO, KLToReference
 from unlearnkit.strategies import FixedWeights
 from unlearnkit.testing import ToyClassifier, toy_batch, toy_dataset
 
@@ -85,7 +85,7 @@ def test_the_model_is_asked_about_each_shape_of_a_sample_once():
             Counting.rows += len(batch["index"])
             return super().losses(batch)
 
-    cache, target = CachedReference(rows=20), Counting()
+    cache, target = CachedReference(), Counting()
     cache.add(target, toy_batch(8))
     cache.add(target, {name: value[2:5] for name, value in toy_batch(8).items()})
     assert Counting.rows == 8
@@ -106,8 +106,34 @@ def test_sides_of_any_data_share_one_table():
     assert torch.equal(*found)
 
 
+def test_second_answers_are_kept_by_row_and_choice():
+    """DPO asks about a refusal that is another one in each round; with micro-batches too."""
+    found = []
+    for cached in (False, True):
+        module = UnlearningModule(model(), DPO(), optimizer=adamw, seed=5, cache_reference=cached)
+        quiet(max_steps=ROUNDS, max_epochs=-1).fit(module, data())
+        found.append(flat(module.model))
+    assert isinstance(module.reference(), CachedReference)
+    assert torch.equal(*found)
+    assert not torch.equal(found[0], flat(model()))
+
+
+def test_an_answer_is_that_of_its_choice():
+    cache, target = CachedReference(), model(0.0).eval()
+    batch = pairs(1)[0]["retain"]
+    one, other = (batch | {"choice": torch.full((4,), choice)} for choice in (1, 7))
+    other["input_ids"] = (other["input_ids"] + 1) % 23
+    other["labels"] = torch.where(other["labels"] >= 0, other["input_ids"], -100)
+    for second in (one, other):
+        cache.add(target, batch | {"alternative": second})
+    for second in (batch, one, other):
+        assert torch.equal(cache.losses(second), target.losses(second))
+    with pytest.raises(ConfigurationError, match="Found sample 0, which is in none"):
+        cache.losses(batch | {"choice": torch.full((4,), 2)})
+
+
 def test_counts_are_those_of_the_model():
-    cache, batch = CachedReference(rows=30), pairs(1)[0]["retain"]
+    cache, batch = CachedReference(), pairs(1)[0]["retain"]
     target = model(0.0).eval()
     cache.add(target, batch)
     assert torch.equal(cache.counts(batch), target.counts(batch))
@@ -117,7 +143,7 @@ def test_counts_are_those_of_the_model():
 
 
 def test_a_sample_or_a_shape_that_was_not_asked_about_is_refused():
-    cache = CachedReference(rows=20)
+    cache = CachedReference()
     cache.add(ToyClassifier(), toy_batch(3))
     with pytest.raises(
         ConfigurationError, match=r"Found sample 3, which is in none of the data module's rounds"
@@ -129,7 +155,7 @@ def test_a_sample_or_a_shape_that_was_not_asked_about_is_refused():
 
 def test_a_divergence_is_refused():
     with pytest.raises(ConfigurationError, match=r"the KL divergence needs the reference model itself"):
-        CachedReference(rows=1).units({})
+        CachedReference().units({})
     module = UnlearningModule(model(), NPO(), KLToReference(), optimizer=adamw, cache_reference=True)
     with pytest.raises(ConfigurationError, match=r"Set cache_reference=false\."):
         quiet(max_steps=1, max_epochs=-1).fit(module, data())

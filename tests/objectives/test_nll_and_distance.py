@@ -63,7 +63,7 @@ def test_what_is_missing_is_named():
     with pytest.raises(
         ConfigurationError, match=r"Found a reference of type CachedReference\. Set cache_reference"
     ):
-        objective.penalty(ToyClassifier(), lambda: CachedReference(rows=1))
+        objective.penalty(ToyClassifier(), lambda: CachedReference())
     with pytest.raises(ConfigurationError, match="`alpha` must be 0 or above"):
         NLLAndDistance(alpha=-1.0)
     with pytest.raises(ConfigurationError, match="`gamma` must be 0 or above"):

@@ -354,3 +354,17 @@ def test_bad_arguments_are_named(settings: dict[str, Any], message: str) -> None
 def test_an_unknown_mode_is_named() -> None:
     with pytest.raises(UnknownNameError, match="`mode` must be one of: batch, pass. Found 'epoch'"):
         Alternate(mode="epoch")
+
+
+def test_second_answers_go_with_their_samples():
+    batch = {
+        "index": torch.arange(5),
+        "alternative": {"index": torch.arange(5), "choice": torch.arange(5) + 7},
+    }
+    for given in (batch, [batch]):
+        shares = _shares(given, 2)
+        firsts = [share[0] if isinstance(share, list) else share for share in shares]
+        assert [len(share["index"]) for share in firsts] == [
+            len(share["alternative"]["index"]) for share in firsts
+        ]
+    assert _shares(batch, 2)[1]["alternative"]["choice"].tolist() == [8, 10]

@@ -1,5 +1,6 @@
 """Data modules: what is forgotten, what is kept, and in which order training sees it."""
 
+from unlearnkit.datamodules.alternative_answers import alternative_prompt, write_alternatives
 from unlearnkit.datamodules.base import EpochLength, ForgetRetainDataModule, TrainOn
 from unlearnkit.datamodules.image_files import ImageSet, load_images
 from unlearnkit.datamodules.image_selection import ForgetSet
@@ -24,9 +25,11 @@ __all__ = [
     "RoundLoader",
     "RoundSampler",
     "TrainOn",
+    "alternative_prompt",
     "load_images",
     "load_tofu",
     "load_tokenizer",
     "save_tokenizer",
     "train_bpe",
+    "write_alternatives",
 ]

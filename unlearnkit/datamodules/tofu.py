@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from unlearnkit.artifacts import AnyPath
-from unlearnkit.batches import QARow, TokenBatch
+from unlearnkit.batches import SIDES, QARow, Side, TokenBatch
+from unlearnkit.datamodules.alternatives import Alternatives, read_alternatives, refusals
 from unlearnkit.datamodules.base import EpochLength, ForgetRetainDataModule, Part, TrainOn
 from unlearnkit.datamodules.tofu_files import Row, load_tofu
 from unlearnkit.datamodules.tofu_rows import KNOWLEDGE, RETAIN_OF, TofuRows, configurations, read_rows
@@ -53,6 +54,10 @@ class TOFU(ForgetRetainDataModule):
         micro_batch_size: Pairs of one side that go through the model at a time, on each process; None takes all.
         bucket: When training on one stream, sort pairs by length within windows of this many batches. It saves
             padding, but batches of short answers then weigh as much as batches of long ones; 0 does not sort.
+        alternatives: Second answers to each question: ``refusals`` (on both sides), and on the forget side ``mismatch``
+            (answers of retain rows) or a file of ``write_alternatives``. None gives each side what its objective asks
+            for. Which one a row gets is drawn anew in each round.
+        refusals: Text file with one refusal a line; None takes the packaged hundred.
         num_workers: Worker processes of each loader.
         seed: Seed of every draw.
 
@@ -86,6 +91,8 @@ class TOFU(ForgetRetainDataModule):
         evaluation_rows: int | None = None,
         micro_batch_size: int | None = None,
         bucket: int = 0,
+        alternatives: str | None = None,
+        refusals: str | None = None,
         num_workers: int = 0,
         seed: int = 0,
     ) -> None:
@@ -121,9 +128,12 @@ class TOFU(ForgetRetainDataModule):
         self.max_length = max_length
         self.knowledge = knowledge
         self.evaluation_rows = evaluation_rows
+        self.alternatives = alternatives
+        self.refusals = refusals
         self._data: TofuRows | None = None
         self._encoder: Encoder | None = None
         self._tokenizer_from: str | None = None
+        self._second: dict[Side, Alternatives] = {}
 
     # -------------------------------------------------------------------------------- set-up
 
@@ -156,6 +166,10 @@ class TOFU(ForgetRetainDataModule):
             parts: tuple[Part, ...] = ("train",) if self.train_on != "pair" else ("forget", "retain")
             for part in parts:
                 self._encoder.prime(self.samples(part))
+        if self.train_on == "pair":
+            self._second = {side: self._alternatives(kind) for side, kind in self._wanted().items()}
+            for side, second in self._second.items():
+                second.require_room(self.samples(side), self._encoder)
 
     def _load(self, configuration: str) -> list[Row]:
         return load_tofu(
@@ -226,6 +240,60 @@ class TOFU(ForgetRetainDataModule):
         encoder.prime(rows)
         return [sum(map(len, encoder(row.question, row.answer, row.index))) for row in rows]
 
+    # ------------------------------------------------------------------------- second answers
+
+    def _wanted(self) -> dict[Side, str]:
+        """Return by side which second answers are wanted, here or by the module's objectives."""
+        objectives: Any = getattr(getattr(self.trainer, "lightning_module", None), "objectives", None) or {}
+        asked = {side: getattr(objectives[side], "answers", None) for side in SIDES if side in objectives}
+        wanted: dict[Side, str] = {side: kind for side, kind in asked.items() if kind is not None}
+        if self.alternatives == "refusals":
+            return dict.fromkeys(SIDES, "refusals")
+        return wanted if self.alternatives is None else wanted | {"forget": self.alternatives}
+
+    def _alternatives(self, kind: str) -> Alternatives:
+        if kind == "refusals":
+            lines = refusals(self.refusals)
+            return Alternatives(lambda row: lines, self.seed)
+        if kind == "mismatch":
+            answers = tuple(row.answer for row in self.samples("retain"))
+            return Alternatives(lambda row: answers, self.seed)
+        table = read_alternatives(kind, self.samples("forget"))
+        return Alternatives(lambda row: table[row.question], self.seed)
+
+    def _answered(self, side: Side, batch: Any, round_: int) -> Any:
+        """Return a side's batch, or list of micro-batches, with its second answers of a round, where it has any."""
+        if side not in self._second:
+            return batch
+        if isinstance(batch, list):
+            return [self._answered(side, part, round_) for part in batch]
+        data, encoder = self._known()
+        rows = [data.rows[number] for number in batch["index"].tolist()]
+        return batch | {"alternative": self._second[side].collate(rows, round_, encoder, self._pad_id)}
+
+    def batch(self, round_: int) -> Any:
+        """Return the batch of one round on this rank, as training gets it, without any loader."""
+        return self._with_answers(super().batch(round_), round_)
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Give a training batch its second answers, which are those of (seed, round, row)."""
+        training = self.trainer is not None and self.trainer.training
+        return self._with_answers(batch, self._rounds_done()) if training else batch
+
+    def _with_answers(self, batch: Any, round_: int) -> Any:
+        if self.train_on != "pair":
+            return batch
+        return {side: self._answered(side, batch[side], round_) for side in SIDES}
+
+    def probe_batch(self, side: Side, round_: int) -> Any:
+        """Return a batch of one side drawn independently of training: a function of (seed, round, rank)."""
+        return self._answered(side, super().probe_batch(side, round_), round_)
+
+    def batches(self, side: Side) -> Iterator[Any]:
+        """Go once through one side in order, with the second answers of round 0."""
+        for batch in super().batches(side):
+            yield self._answered(side, batch, 0)
+
     # -------------------------------------------------------------------------------- tokens
 
     @property
@@ -252,5 +320,9 @@ class TOFU(ForgetRetainDataModule):
 
     def collate(self, samples: Sequence[QARow]) -> TokenBatch:
         """Make one right-padded batch of some pairs."""
+        return self._known()[1].collate(samples, self._pad_id)
+
+    @property
+    def _pad_id(self) -> int:
         pad: Any = self.tokenizer.pad_token_id
-        return self._known()[1].collate(samples, int(pad))
+        return int(pad)

@@ -73,6 +73,13 @@ class Encoder:
         if fresh:
             self._learn([(row.question, row.answer) for row in fresh], [row.index for row in fresh])
 
+    def lengths(self, answers: Sequence[str]) -> list[int]:
+        """Return the tokens of each answer, without EOS."""
+        return [
+            len(ids)
+            for ids in self._ids([self.separator + answer for answer in answers], add_special_tokens=False)
+        ]
+
     def text(self, question: str) -> str:
         """Return the prompt as text."""
         if not self.chat:

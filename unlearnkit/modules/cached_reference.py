@@ -9,7 +9,7 @@ kept by sample *and* padded shape, and a run with the cache ends with the bits o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,46 +26,55 @@ Shape = tuple[tuple[str, tuple[int, ...]], ...]
 
 @dataclass
 class _Table:
-    """Answers for one shape of batch, each [rows]; ``losses`` is NaN where nothing is known."""
+    """Answers for one shape of batch, each [known samples], in the order of the samples' keys."""
 
+    keys: Tensor
     losses: Tensor
     counts: Tensor
+
+    def places(self, keys: Tensor) -> tuple[Tensor, Tensor]:
+        """Return where each key is, and whether it is there, both [batch]."""
+        found = torch.searchsorted(self.keys, keys).clamp_max(len(self.keys) - 1)
+        return found, self.keys[found] == keys
 
 
 class CachedReference:
     """Answer ``losses`` and ``counts`` of a reference from memory, by the samples' index.
 
-    Args:
-        rows: Number of rows of the whole data set, one more than the largest index.
+    Of a second answer (``alternative``) it is index and choice that say which one it is.
 
     >>> from unlearnkit.testing import ToyClassifier, toy_batch
-    >>> model, batch, cache = ToyClassifier(), toy_batch(3), CachedReference(rows=3)
+    >>> model, batch, cache = ToyClassifier(), toy_batch(3), CachedReference()
     >>> cache.add(model, batch)
     >>> torch.equal(cache.losses(batch), model.losses(batch).detach())
     True
     """
 
-    def __init__(self, rows: int) -> None:
-        self.rows = rows
+    def __init__(self) -> None:
         self._tables: dict[Shape, _Table] = {}
 
     @torch.no_grad()
     def add(self, reference: Any, batch: dict[str, Any], again: bool = False) -> None:
-        """Ask the reference about a batch, unless every answer is there already.
+        """Ask the reference about a batch and its second answers, unless every answer is there already.
 
         Args:
             reference: Offers ``losses`` and ``counts``.
             batch: One side's batch, with ``index``.
             again: Ask in any case.
         """
-        index, table = batch["index"], self._tables.get(_shape(batch))
-        if not again and table is not None and not bool(table.losses[index].isnan().any()):
-            return
-        losses, counts = reference.losses(batch), reference.counts(batch)
-        if table is None:
-            table = _Table(losses.new_full((self.rows,), math.nan), counts.new_zeros(self.rows))
-            self._tables[_shape(batch)] = table
-        table.losses[index], table.counts[index] = losses, counts
+        for part in _parts(batch):
+            keys, table = _keys(part), self._tables.get(_shape(part))
+            if not again and table is not None and bool(table.places(keys)[1].all()):
+                continue
+            losses, counts = reference.losses(part), reference.counts(part)
+            if table is not None:
+                # A sample that is known already keeps the answer it has: it is the same one.
+                new = ~table.places(keys)[1]
+                keys = torch.cat([table.keys, keys[new]])
+                losses = torch.cat([table.losses, losses[new]])
+                counts = torch.cat([table.counts, counts[new]])
+            order = keys.argsort()
+            self._tables[_shape(part)] = _Table(keys[order], losses[order], counts[order])
 
     def losses(self, batch: dict[str, Any]) -> Tensor:
         """Return the negative log-likelihood summed over each sample's scored units, [batch], nats.
@@ -75,7 +84,9 @@ class CachedReference:
         Raises:
             ConfigurationError: A sample, or its padded shape, was not in the rounds that were gone through.
         """
-        found = self._table(batch).losses[batch["index"]]
+        table = self._table(batch)
+        places, known = table.places(_keys(batch))
+        found = torch.where(known, table.losses[places], math.nan)
         if found.device.type == "cpu" and bool(found.isnan().any()):
             raise _unknown(f"sample {int(batch['index'][found.isnan()][0])}")
         return found
@@ -86,7 +97,8 @@ class CachedReference:
         Raises:
             ConfigurationError: The batch's padded shape was not in the rounds that were gone through.
         """
-        return self._table(batch).counts[batch["index"]]
+        table = self._table(batch)
+        return table.counts[table.places(_keys(batch))[0]]
 
     def units(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
         """Refuse: a divergence needs the reference's whole distribution at each unit.
@@ -143,7 +155,7 @@ def ask_ahead(trainer: Trainer, reference: Any, sides: Iterable[Side]) -> Cached
             "`cache_reference` must be off where the data are augmented: answers are kept by sample, and a sample is "
             f"another image in each round. Found augment={datamodule.augment!r}. Set cache_reference=false."
         )
-    cache = CachedReference(datamodule.split.rows)
+    cache = CachedReference()
     # A sharded reference answers when all ranks ask: none may leave out a batch that it happens to know.
     again = trainer.lightning_module.device_mesh is not None
     for round_ in range(trainer.global_step, int(trainer.estimated_stepping_batches)):
@@ -155,6 +167,19 @@ def ask_ahead(trainer: Trainer, reference: Any, sides: Iterable[Side]) -> Cached
                 for micro in micro_batches(batch, side):
                     cache.add(reference, micro, again)
     return cache
+
+
+def _parts(batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a batch, and its second answers where it has them."""
+    yield batch
+    if "alternative" in batch:
+        yield batch["alternative"]
+
+
+def _keys(batch: dict[str, Any]) -> Tensor:
+    """Return what tells each sample from all others of its shape, [batch]."""
+    index: Tensor = batch["index"]
+    return (index << 32) + batch["choice"] if "choice" in batch else index
 
 
 def _shape(batch: dict[str, Any]) -> Shape:

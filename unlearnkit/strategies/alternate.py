@@ -186,8 +186,9 @@ def _shares(batch: Any, steps: int) -> list[Any]:
     return [_rows(batch, slice(t, None, steps)) for t in range(steps)]
 
 
-def _rows(batch: dict[str, Tensor], rows: slice) -> dict[str, Tensor]:
-    return {name: tensor[rows] for name, tensor in batch.items()}
+def _rows(batch: dict[str, Any], rows: slice) -> dict[str, Any]:
+    """Return some samples of a batch, second answers included."""
+    return {name: _rows(part, rows) if isinstance(part, dict) else part[rows] for name, part in batch.items()}
 
 
 def _require(name: str, found: Any, rule: str, holds: bool, use: str) -> None:
