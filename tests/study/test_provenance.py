@@ -57,4 +57,6 @@ def test_paths_on_fewer_rows_say_so() -> None:
         path_note({"protocol": {"path_rows": 40}})
         == "Along the paths the first 40 rows of each set are evaluated."
     )
+    images = {"evaluation": "classification", "protocol": {"path_rows": 40}}
+    assert path_note(images) == "Along the paths 40 evenly spread rows of each set are evaluated."
     assert path_note({"protocol": {"path_rows": None}}) == path_note({}) == ""

@@ -47,7 +47,9 @@ def provenance(results: Results) -> dict[str, str]:
 def path_note(results: Results) -> str:
     """Say on how many rows of each set the paths were evaluated, where that is fewer than all."""
     rows = (results.get("protocol") or {}).get("path_rows")
-    return f"Along the paths the first {rows} rows of each set are evaluated." if rows else ""
+    # Images may lie sorted by class.
+    which = f"{rows} evenly spread" if results.get("evaluation") == "classification" else f"the first {rows}"
+    return f"Along the paths {which} rows of each set are evaluated." if rows else ""
 
 
 def _text(value: Any) -> str:
