@@ -76,6 +76,31 @@ def test_grey_images(tmp_path):
     assert torch.equal(mixed.images[0, 0], mixed.images[0, 2]), "three channels of one grey"
 
 
+def test_16_bits_of_grey_become_8(tmp_path):
+    deep = RNG.integers(0, 65536, (6, 6), dtype=np.uint16)
+    deep[0, :2] = 0, 65535
+    found = load_images(tree(tmp_path / "deep", [Image.fromarray(deep), picture("L")]))
+    assert found.images.shape == (2, 1, 6, 6)
+    assert np.array_equal(found.images[0, 0].numpy(), np.floor(deep / 257 + 0.5))
+    content = io.BytesIO()
+    Image.fromarray(deep.astype(np.float32)).save(content, "TIFF")
+    (tmp_path / "float").mkdir()
+    source = hub(tmp_path / "float", [content.getvalue()] * 2, [0, 1])
+    with pytest.raises(DataError, match=r"train, row 0 \(ValueError: pixels of type 'F' have no known range"):
+        load_images(source)
+
+
+def test_oblong_images_need_a_size_that_keeps_the_middle(tmp_path):
+    pixels = RNG.integers(0, 256, (6, 10, 3), dtype=np.uint8)
+    source = tree(tmp_path, [Image.fromarray(pixels)] * 2)
+    with pytest.raises(
+        DataError, match=r"square images.*Found 10 x 6 at train/cat/0\.png.*Set e\.g\. size=6"
+    ):
+        load_images(source)
+    found = load_images(source, size=6)
+    assert np.array_equal(found.images[0].permute(1, 2, 0).numpy(), pixels[:, 2:8])
+
+
 def test_a_corrupt_image_is_named(tmp_path):
     content = as_bytes(picture())
     source = hub(tmp_path / "hub", [content, content[: len(content) // 2], content], [0, 1, 0])
@@ -120,6 +145,7 @@ def test_digits():
     assert (len(train), len(test)) == (1200, 597)
     assert train.images.max() == 255 and train.images.min() == 0
     assert load_images("digits", "train") is train, "read once"
+    assert load_images("digits", "test", 16).images.shape == (597, 1, 16, 16)
 
 
 def test_real_sets_in_the_hubs_layout(test_data):

@@ -8,22 +8,20 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from unlearnkit.datamodules.without_progress_bars import without_progress_bars
-from unlearnkit.errors import ConfigurationError, DataError, DataNotFoundError
-
-Part = Literal["train", "test"]
-
-PARTS: dict[Part, tuple[str, ...]] = {"train": ("train",), "test": ("test", "valid", "validation", "val")}
-"""What the parts are called in data sets, the first that is there counts."""
+from unlearnkit.datamodules.image_tables import PARTS, Part, no_part, open_table
+from unlearnkit.errors import ConfigurationError, DataError
 
 DIGITS_TRAIN = 1200
 """Of scikit-learn's 1797 digits those that are trained on; the others are the test set."""
+
+GREY = ("1", "L", "LA", "I;16", "I;16L", "I;16B", "I;16N")
+"""Pillow's names of pixels without colour."""
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
@@ -62,14 +60,16 @@ def load_images(source: str, part: Part = "train", size: int | None = None) -> I
         source: ``digits`` (scikit-learn's, no network), a folder in the hub's layout, a folder of
             ``train/<class>/*.png`` and ``test/<class>/*.png``, or a name on the hub.
         part: ``train`` or ``test``; a set without a test part gives its validation part.
-        size: Height and width to which images are scaled; None wants all of one size already.
+        size: Height and width to which images are scaled, of oblong ones the middle; None wants all square and of one
+            size already.
 
     Returns:
-        The images, decoded to bytes. Grey ones among colour ones get three channels.
+        The images, decoded to bytes; 16 bits of grey become 8. Grey ones among colour ones get three channels.
 
     Raises:
         DataNotFoundError: There is no such data set, or it lacks the part.
-        DataError: An image cannot be decoded (the file and the row are named), or is of another size than the others.
+        DataError: An image cannot be decoded (the file and the row are named), is oblong or of another size than the
+            others, or a file that describes the data is damaged.
         ConfigurationError: ``size`` is below 1.
 
     >>> digits = load_images("digits")
@@ -81,7 +81,7 @@ def load_images(source: str, part: Part = "train", size: int | None = None) -> I
             f"`size` must be at least 1. Found {size}. Leave it unset to keep images as they are."
         )
     if source == "digits":
-        return _digits(part)
+        return _digits(part, size)
     folder = Path(source).expanduser()
     if folder.is_dir():
         if any(not found.parent.name.startswith(".") for found in folder.glob("*/*/")):
@@ -90,22 +90,25 @@ def load_images(source: str, part: Part = "train", size: int | None = None) -> I
     return _hub(source, part, size)
 
 
-def _digits(part: Part) -> ImageSet:
+def _digits(part: Part, size: int | None) -> ImageSet:
+    from PIL import Image
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
     order = torch.randperm(len(bunch.target), generator=torch.Generator().manual_seed(0))
     rows = order[:DIGITS_TRAIN] if part == "train" else order[DIGITS_TRAIN:]
     # 17 levels of grey become 0 to 255: what is normalised later is of one kind for all sets.
-    images = torch.tensor(bunch.images[rows] * (255 / 16)).round().to(torch.uint8)[:, None]
-    return ImageSet(images, torch.tensor(bunch.target[rows], dtype=torch.int64), tuple("0123456789"))
+    levels = torch.tensor(bunch.images[rows] * (255 / 16)).round().to(torch.uint8)
+    scaled = [np.asarray(_scaled(Image.fromarray(level), size)) for level in levels.numpy()]
+    labels = torch.tensor(bunch.target[rows], dtype=torch.int64)
+    return ImageSet(torch.from_numpy(np.stack(scaled))[:, None], labels, tuple("0123456789"))
 
 
 def _tree(folder: Path, part: Part, size: int | None) -> ImageSet:
     """Read a folder of pictures, one folder a class."""
     name = next((name for name in PARTS[part] if (folder / name).is_dir()), None)
     if name is None:
-        raise _no_part(str(folder), part, sorted(child.name for child in folder.iterdir() if child.is_dir()))
+        raise no_part(str(folder), part, sorted(child.name for child in folder.iterdir() if child.is_dir()))
     classes = sorted(child.name for child in (folder / name).iterdir() if child.is_dir())
     files = [
         (path, label)
@@ -118,58 +121,8 @@ def _tree(folder: Path, part: Part, size: int | None) -> ImageSet:
 
 
 def _hub(name: str, part: Part, size: int | None) -> ImageSet:
-    import datasets
-
-    with without_progress_bars():
-        found, split = _part(name, part)
-        image, label = _columns(found, name)
-        kinds = found.features[label]
-        classes = getattr(kinds, "names", None) or [str(n) for n in range(int(max(found[label])) + 1)]
-        rows = found.cast_column(image, datasets.Image(decode=False))
-        pictures = ((f"{split}, row {number}", row[image]) for number, row in enumerate(rows))
-        return _decoded(
-            ((place, cell["bytes"] or Path(cell["path"]).read_bytes()) for place, cell in pictures),
-            list(found[label]),
-            classes,
-            size,
-            name,
-        )
-
-
-def _part(name: str, part: Part) -> tuple[Any, str]:
-    import datasets
-    from datasets.exceptions import DatasetNotFoundError
-
-    try:
-        known = datasets.get_dataset_split_names(name)
-        split = next((split for split in PARTS[part] if split in known), None)
-        found = None if split is None else datasets.load_dataset(name, split=split)
-    except (ConnectionError, DatasetNotFoundError, FileNotFoundError) as error:
-        raise DataNotFoundError(
-            f"`source` must be 'digits', a folder that is there, or the name of a data set on the hub. Found {name!r}, "
-            f"which is neither a folder with images nor within reach ({type(error).__name__}). Without a network give "
-            "the path of a folder in the hub's layout, or of train/<class>/ and test/<class>/ with pictures."
-        ) from error
-    if split is None:
-        raise _no_part(name, part, known)
-    return found, split
-
-
-def _columns(found: Any, name: str) -> tuple[str, str]:
-    """Return the names of the image column and of the finest label column."""
-    import datasets
-
-    images = [column for column, kind in found.features.items() if isinstance(kind, datasets.Image)]
-    labels = [column for column in ("label", "fine_label", "labels") if column in found.features]
-    labels += [
-        c for c, kind in found.features.items() if isinstance(kind, datasets.ClassLabel) and c not in labels
-    ]
-    if not images or not labels:
-        raise DataError(
-            f"`source` must have a column of images and one of labels. Found {sorted(found.features)} in {name!r}. "
-            "Choose a data set for image classification."
-        )
-    return images[0], labels[0]
+    table = open_table(name, part)
+    return _decoded(table.pictures, table.labels, table.classes, size, name)
 
 
 def _decoded(
@@ -187,21 +140,30 @@ def _decoded(
     for place, content in pictures:
         try:
             with Image.open(BytesIO(content)) as picture:
-                grey = grey and picture.mode in ("L", "1")
-                converted = picture.convert("RGB")
-                if size is not None and converted.size != (size, size):
-                    converted = converted.resize((size, size), Image.Resampling.BICUBIC)
-                array = np.asarray(converted)
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+                grey = grey and picture.mode in GREY
+                array = np.asarray(_scaled(_eight_bits(picture).convert("RGB"), size))
+        except (
+            UnidentifiedImageError,
+            Image.DecompressionBombError,
+            OSError,
+            SyntaxError,
+            ValueError,
+        ) as error:
+            why = "no kind of picture that is known" if isinstance(error, UnidentifiedImageError) else error
             raise DataError(
                 f"`source` must hold images that can be decoded. Found one that cannot in {source!r}: {place} "
-                f"({type(error).__name__}: {error}). Replace or remove it."
+                f"({type(error).__name__}: {why}). Replace or remove it."
             ) from error
+        height, width = array.shape[:2]
+        if height != width:
+            raise DataError(
+                f"`source` must hold square images, or `size` be given. Found {width} x {height} at {place} of "
+                f"{source!r}. Set e.g. size={min(height, width)}, which scales and keeps the middle."
+            )
         if arrays and array.shape != arrays[0].shape:
             raise DataError(
-                f"`source` must hold images of one size, or `size` be given. Found {array.shape[1]} x "
-                f"{array.shape[0]} at {place} of {source!r} after {arrays[0].shape[1]} x {arrays[0].shape[0]}. "
-                "Set e.g. size=64."
+                f"`source` must hold images of one size, or `size` be given. Found {width} x {height} at {place} of "
+                f"{source!r} after {arrays[0].shape[1]} x {arrays[0].shape[0]}. Set e.g. size=64."
             )
         arrays.append(array)
     if not arrays:
@@ -210,8 +172,25 @@ def _decoded(
     return ImageSet(images[:, :1].clone() if grey else images, torch.tensor(labels), tuple(classes))
 
 
-def _no_part(source: str, part: Part, known: Iterable[str]) -> DataNotFoundError:
-    return DataNotFoundError(
-        f"`source` must have a part called {' or '.join(PARTS[part])}. Found only {', '.join(known) or 'nothing'} in "
-        f"{source!r}. Name its parts so."
-    )
+def _eight_bits(picture: Any) -> Any:
+    """Bring 16 bits of grey to 8, which Pillow's own conversion cuts off at 255.
+
+    Raises:
+        ValueError: The pixels are numbers of no known range.
+    """
+    from PIL import Image
+
+    if picture.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(picture) / 257).round().astype(np.uint8))
+    if picture.mode in ("I", "F"):
+        raise ValueError(f"pixels of type {picture.mode!r} have no known range; save it with 8 or 16 bits")
+    return picture
+
+
+def _scaled(picture: Any, size: int | None) -> Any:
+    """Scale a picture so that its shorter side has this size, and keep the middle; None leaves it."""
+    from PIL import Image, ImageOps
+
+    if size is None or picture.size == (size, size):
+        return picture
+    return ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)
