@@ -15,6 +15,7 @@ from unlearnkit.host import objective_loss, side_argument
 from unlearnkit.modules.checkpoints import open_next_epoch
 from unlearnkit.modules.evaluated import EvaluatedModule
 from unlearnkit.modules.lightning_host import reseed
+from unlearnkit.modules.shared_statistics import share_statistics
 from unlearnkit.modules.unlearning import OptimizerCallable, check_optimizer
 from unlearnkit.objectives import NLL, Objective
 
@@ -78,6 +79,7 @@ class FinetuningModule(EvaluatedModule):
 
         pair: Any = {"retain": batch}
         loss = objective_loss(self.objective, self.model, pair, "retain", None, rank_sum, world)
+        share_statistics(self.model, rank_sum, world)
         value = loss.item()
         if not math.isfinite(value):
             raise NonFiniteError(

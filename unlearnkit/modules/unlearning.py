@@ -23,6 +23,7 @@ from unlearnkit.modules.lightning_host import LightningHost, reseed
 from unlearnkit.modules.method import method_of, require_same_method
 from unlearnkit.modules.reference import TargetReference, require_same_target
 from unlearnkit.modules.sharded import shard
+from unlearnkit.modules.shared_statistics import share_statistics
 from unlearnkit.objectives import NLL, AscentNLL, Objective
 from unlearnkit.strategies import NGDiff, RoundReport, Strategy
 from unlearnkit.strategies.base import require_finite
@@ -192,7 +193,9 @@ class UnlearningModule(EvaluatedModule):
     def _guarded_step(self, batch: ForgetRetainBatch) -> RoundReport:
         """Let the strategy make the round; one that breaks counts as skipped where a guard takes it over."""
         try:
-            return self.strategy.step(self.host, batch)
+            report = self.strategy.step(self.host, batch)
+            share_statistics(self.model, self.host.rank_sum, self.trainer.world_size)
+            return report
         except NonFiniteError as error:
             if self.guard is None or not self.guard(error):
                 raise
