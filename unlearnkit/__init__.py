@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         NashMTL,
         NGDiff,
         PCGrad,
+        PrimalDual,
         RetainOnly,
         UPGrad,
     )
@@ -118,6 +119,7 @@ _HOMES = {
     "PCGrad": "unlearnkit.strategies",
     "PairedDatasets": "unlearnkit.datamodules",
     "PlainHost": "unlearnkit.host",
+    "PrimalDual": "unlearnkit.strategies",
     "RLW": "unlearnkit.strategies",
     "RMU": "unlearnkit.objectives",
     "RandomLabels": "unlearnkit.objectives",
@@ -187,6 +189,7 @@ __all__ = [
     "PCGrad",
     "PairedDatasets",
     "PlainHost",
+    "PrimalDual",
     "RandomLabels",
     "RetainOnly",
     "SatImp",

@@ -16,7 +16,20 @@ from unlearnkit.batches import IGNORE
 from unlearnkit.callbacks import GeN
 from unlearnkit.models import CausalLM, LoRA
 from unlearnkit.modules import UnlearningModule
-from unlearnkit.objectives import NLL, NPO, AscentNLL, KLToReference
+from unlearnkit.objectives import (
+    DPO,
+    LLMU,
+    NLL,
+    NPO,
+    RMU,
+    AnswerPreservation,
+    AscentNLL,
+    FDivergence,
+    HiddenToReference,
+    KLToReference,
+    NLLAndDistance,
+    SimNPO,
+)
 from unlearnkit.strategies import FixedWeights, NGDiff
 
 ROUNDS = 5
@@ -45,6 +58,20 @@ class Case:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
+class FirstBlock(RMU):
+    """RMU at the first of the two blocks: the second one's weights have gradients of zero."""
+
+    def __init__(self) -> None:
+        super().__init__(layer=0)
+
+
+class FirstBlockKept(HiddenToReference):
+    """Its retain side."""
+
+    def __init__(self) -> None:
+        super().__init__(layer=0)
+
+
 CASES: dict[str, Case] = {
     "ngdiff": Case(),
     "npo": Case(NPO),
@@ -55,6 +82,12 @@ CASES: dict[str, Case] = {
     "masked-on-one-rank": Case(masked=1),
     "masked-on-both": Case(masked="both"),
     "masked-npo-gdiff": Case(NPO, strategy=FixedWeights, masked=1),
+    "dpo-ap": Case(DPO, AnswerPreservation),
+    "lora-dpo-kl": Case(DPO, KLToReference, lora=True),
+    "llmu-gdiff": Case(LLMU, strategy=FixedWeights),
+    "masked-simnpo-js": Case(SimNPO, FDivergence, masked=1),
+    "npo-distance": Case(NPO, NLLAndDistance),
+    "rmu-hidden": Case(FirstBlock, FirstBlockKept),
 }
 
 
@@ -74,7 +107,11 @@ def part(batch: dict[str, Any], rank: int | None, border: int) -> dict[str, Any]
     """Return the rows of one rank, or all of them."""
     if rank is None:
         return batch
-    return {name: value[:border] if rank == 0 else value[border:] for name, value in batch.items()}
+    rows = slice(border) if rank == 0 else slice(border, None)
+    return {
+        name: part(value, rank, border) if isinstance(value, dict) else value[rows]
+        for name, value in batch.items()
+    }
 
 
 def masked(batch: dict[str, Any], rows: slice) -> dict[str, Any]:
@@ -88,7 +125,10 @@ def batches(case: Case, rank: int | None) -> list[Any]:
     """Return one rank's share: 3 + 2 forget and 1 + 4 retain sequences."""
     found = []
     for round_ in range(ROUNDS):
-        forget, retain = tokens(5, 2 * round_), tokens(5, 2 * round_ + 1)
+        forget, retain = (
+            tokens(5, 2 * round_ + i) | {"alternative": tokens(5, 50 + 2 * round_ + i, length=7)}
+            for i in range(2)
+        )
         if case.masked is not None and round_ in (1, 3):
             forget = masked(forget, slice(None) if case.masked == "both" else slice(3, None))
         found.append({"forget": part(forget, rank, 3), "retain": part(retain, rank, 1)})
@@ -103,8 +143,9 @@ def train(case: Case, rank: int | None, **settings: Any) -> UnlearningModule:
         forget=case.forget(),
         retain=case.retain(),
         strategy=case.strategy(),
-        # Adam divides noise by noise in GPT-2's key bias, whose true gradient is zero; GeN would spread it.
-        optimizer=OPTIMIZERS["SGD" if case.gen else "AdamW"],
+        # Adam divides noise by noise in GPT-2's key bias, whose true gradient is zero; GeN would spread it, and the
+        # distance counts it.
+        optimizer=OPTIMIZERS["SGD" if case.gen or case.retain is NLLAndDistance else "AdamW"],
         **case.settings,
     )
     callbacks = [GeN(every=2)] if case.gen else []

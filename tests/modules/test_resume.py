@@ -14,8 +14,30 @@ from tests.modules.tiny import flat, quiet, tiny_lm
 from unlearnkit.callbacks import GeN
 from unlearnkit.datamodules import TOFU
 from unlearnkit.modules import FinetuningModule, UnlearningModule
-from unlearnkit.objectives import NLL, NPO, AscentNLL, KLToReference
-from unlearnkit.strategies import DWA, RLW, FixedWeights, GradDrop, GradNorm, GradVaccine, LossNorm, NGDiff
+from unlearnkit.objectives import (
+    DPO,
+    LLMU,
+    NLL,
+    NPO,
+    RMU,
+    AnswerPreservation,
+    AscentNLL,
+    HiddenToReference,
+    KLToReference,
+    NLLAndDistance,
+)
+from unlearnkit.strategies import (
+    DWA,
+    RLW,
+    Alternate,
+    FixedWeights,
+    GradDrop,
+    GradNorm,
+    GradVaccine,
+    LossNorm,
+    NGDiff,
+    PrimalDual,
+)
 
 ROUNDS = 7
 STOPS = (1, 3, 6)
@@ -56,39 +78,77 @@ class Spans(DWA):
         super().__init__(every=2)
 
 
-UNLEARNING = {
-    "ngdiff-npo-adamw-cosine": (
-        {
-            "forget": NPO,
-            "strategy": NGDiff,
-            "optimizer": adamw,
-            "scheduler": lambda o: CosineAnnealingLR(o, 10),
-        },
-        {},
-    ),
-    "lossnorm-kl-sgd-lambda": (
-        {
-            "forget": AscentNLL,
-            "retain": KLToReference,
-            "strategy": LossNorm,
-            "optimizer": momentum,
-            "scheduler": lambda o: LambdaLR(o, lambda step: 0.9**step),
-        },
-        {},
-    ),
-    "ngdiff-gen": (
-        {"forget": AscentNLL, "strategy": NGDiff, "optimizer": adamw},
-        {"gen": {"every": 3}},
-    ),
-    "gdiff-gen-autogen-held-length": (
-        {"forget": AscentNLL, "retain": NLL, "strategy": FixedWeights, "optimizer": momentum},
-        {"gen": {"every": 2, "preset": "autogen"}},
-    ),
-} | {
-    # Strategies that carry state from round to round, or draw.
-    kind.__name__: ({"forget": AscentNLL, "strategy": kind, "optimizer": momentum}, {})
-    for kind in (GradVaccine, GradNorm, GradDrop, RLW, Spans)
-}
+class Only:
+    """Make an objective that looks at the only block.
+
+    Args:
+        kind: Its class.
+    """
+
+    def __init__(self, kind: type) -> None:
+        self.kind = kind
+
+    def __call__(self) -> Any:
+        """Return a new one."""
+        return self.kind(layer=0)
+
+
+UNLEARNING = (
+    {
+        "ngdiff-npo-adamw-cosine": (
+            {
+                "forget": NPO,
+                "strategy": NGDiff,
+                "optimizer": adamw,
+                "scheduler": lambda o: CosineAnnealingLR(o, 10),
+            },
+            {},
+        ),
+        "lossnorm-kl-sgd-lambda": (
+            {
+                "forget": AscentNLL,
+                "retain": KLToReference,
+                "strategy": LossNorm,
+                "optimizer": momentum,
+                "scheduler": lambda o: LambdaLR(o, lambda step: 0.9**step),
+            },
+            {},
+        ),
+        "ngdiff-gen": (
+            {"forget": AscentNLL, "strategy": NGDiff, "optimizer": adamw},
+            {"gen": {"every": 3}},
+        ),
+        "gdiff-gen-autogen-held-length": (
+            {"forget": AscentNLL, "retain": NLL, "strategy": FixedWeights, "optimizer": momentum},
+            {"gen": {"every": 2, "preset": "autogen"}},
+        ),
+    }
+    | {
+        # Strategies that carry state from round to round, or draw.
+        kind.__name__: ({"forget": AscentNLL, "strategy": kind, "optimizer": momentum}, {})
+        for kind in (GradVaccine, GradNorm, GradDrop, RLW, Spans, PrimalDual)
+    }
+    | {
+        # Objectives that draw: second answers by the round, RMU's vector.
+        "dpo-ap": (
+            {"forget": DPO, "retain": AnswerPreservation, "strategy": Alternate, "optimizer": adamw},
+            {},
+        ),
+        "llmu-distance-gen": (
+            {"forget": LLMU, "retain": NLLAndDistance, "strategy": NGDiff, "optimizer": adamw},
+            {"gen": {"every": 2, "preset": "autogen"}},
+        ),
+        "rmu": (
+            {
+                "forget": Only(RMU),
+                "retain": Only(HiddenToReference),
+                "strategy": NGDiff,
+                "optimizer": momentum,
+            },
+            {},
+        ),
+    }
+)
 
 
 def callbacks(options: dict[str, Any], folder: Path | None) -> list[Any]:
@@ -104,7 +164,7 @@ def test_unlearning_resumes_bit_for_bit(name: str, tmp_path: Path) -> None:
     settings, options = UNLEARNING[name]
 
     def module() -> UnlearningModule:
-        made = {k: v() if isinstance(v, type) else v for k, v in settings.items()}
+        made = {k: v() if isinstance(v, (type, Only)) else v for k, v in settings.items()}
         return UnlearningModule(model(), **made, seed=5)
 
     whole = module()

@@ -23,6 +23,7 @@ from unlearnkit.strategies.loss_norm import LossNorm
 from unlearnkit.strategies.mgda import MGDA
 from unlearnkit.strategies.ngdiff import NGDiff
 from unlearnkit.strategies.pcgrad import PCGrad
+from unlearnkit.strategies.primal_dual import PrimalDual
 from unlearnkit.strategies.retain_only import RetainOnly
 from unlearnkit.strategies.rlw import RLW
 from unlearnkit.strategies.unit_sum import IMTLG, ConFIG, NashMTL
@@ -51,6 +52,7 @@ __all__ = [
     "NGDiff",
     "NashMTL",
     "PCGrad",
+    "PrimalDual",
     "RetainOnly",
     "RoundReport",
     "Strategy",

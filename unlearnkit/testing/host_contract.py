@@ -40,6 +40,7 @@ from unlearnkit.strategies import (
     NashMTL,
     NGDiff,
     PCGrad,
+    PrimalDual,
     RetainOnly,
     RoundReport,
     Strategy,
@@ -69,6 +70,7 @@ STRATEGIES: dict[str, Callable[[], Strategy]] = {
     "GradDrop": lambda: GradDrop(seed=5),
     "RLW": lambda: RLW(seed=5),
     "DWA": lambda: DWA(every=2),
+    "PrimalDual": lambda: PrimalDual(rate=0.5),
 }
 """The strategies every host is tried with."""
 
