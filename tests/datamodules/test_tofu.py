@@ -363,3 +363,9 @@ def test_second_answers_that_are_missing_or_too_long_are_refused_at_setup(tmp_pa
         make(alternatives="refusals", refusals=str(tmp_path / "long.txt"), max_length=200)
     with pytest.raises(DataNotFoundError, match="`alternatives` must be 'refusals', 'mismatch' or a file"):
         make(alternatives="refusal")
+
+
+def test_refusals_are_the_packaged_ones_or_a_files(tmp_path: Path) -> None:
+    assert len(make().refusal_texts()) == 100
+    (tmp_path / "mine.txt").write_text("No.\n\nI cannot say.\n")
+    assert make(refusals=str(tmp_path / "mine.txt")).refusal_texts() == ("No.", "I cannot say.")

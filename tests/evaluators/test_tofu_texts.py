@@ -29,7 +29,7 @@ REFUSALS = ["I don't know.", "I'm not sure about that.", "That is beyond what I 
 def with_refusals() -> Any:
     data = small_data()
     names = ("evaluation_sets", "encode", "tokenizer", "split", "seed")
-    return SimpleNamespace(refusals=REFUSALS, **{name: getattr(data, name) for name in names})
+    return SimpleNamespace(refusal_texts=lambda: REFUSALS, **{name: getattr(data, name) for name in names})
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +109,12 @@ def test_the_forget_set_asks_whether_the_generation_entails() -> None:
     assert columns(long, name="forget")["entailed"] == [True]
     assert columns(long, name="retain")["entailed"] == [False]
     assert set_texts(columns(long))["entailment"] == 1.0
+
+
+def test_refusals_are_the_data_modules() -> None:
+    found = TOFUEvaluator(sets=["forget"], rows=2, closer_look=True).evaluate(trained(), small_data())
+    assert set(found["per_sample"]["forget"]["refusal"]) <= set(small_data().refusal_texts())
+    assert found["summary"]["targeted_forget_efficacy"] is not None
 
 
 def test_what_is_missing_is_none() -> None:

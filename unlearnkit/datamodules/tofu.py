@@ -229,6 +229,15 @@ class TOFU(ForgetRetainDataModule):
     def _some_authors(self) -> int:
         return max(1, len(self.split.retain) // self.questions // 2)
 
+    def refusal_texts(self) -> tuple[str, ...]:
+        """Return the answers that refuse.
+
+        Raises:
+            DataNotFoundError: The list of refusals is not there.
+            DataError: It holds none.
+        """
+        return refusals(self.refusals)
+
     def evaluation_samples(self, name: str) -> Sequence[QARow]:
         """Return the pairs of one evaluation set."""
         return self.evaluation_sets[name]

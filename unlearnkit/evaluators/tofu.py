@@ -208,6 +208,7 @@ class TOFUEvaluator(Evaluator):
     ) -> dict[str, Any]:
         """Add closer-look's columns, and return what compared the texts."""
         device = next(model.parameters()).device
+        refusals = datamodule.refusal_texts() if hasattr(datamodule, "refusal_texts") else ()
         similarity, judge = find_similarity(self.similarity, device), find_judge(self.entailment, device)
         for name, rows in per_sample.items():
             own = {key: share(values, rank, world) for key, values in rows.items()}
@@ -217,7 +218,7 @@ class TOFUEvaluator(Evaluator):
                 tokenize=datamodule.tokenizer.tokenize,
                 similarity=similarity.used,
                 judge=judge.used,
-                refusals=getattr(datamodule, "refusals", None) or (),
+                refusals=refusals,
             )
             rows |= {key: gather(values, world) for key, values in found.items()}
         return {"similarity": similarity.describe(), "entailment": judge.describe()}
