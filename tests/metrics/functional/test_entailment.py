@@ -38,6 +38,8 @@ def test_function_words_alone_are_entailed_by_nothing():
 def test_refusals():
     refusal = "I'm not sure about that."
     assert lexical_entailment("I am not sure about that topic.", refusal)
+    assert lexical_entailment("I can't say, I do not know.", "I cannot say.")
+    assert lexical_entailment("I do not know.", "I don’t know.")
     assert not lexical_entailment("I am sure about that.", refusal)
 
 

@@ -20,13 +20,14 @@ ROUGE_FLOOR = 0.1
 """ROUGE-L recall below which closer-look calls a generation wrong, whatever the judge says."""
 
 _ENOUGH = 0.8
-_DENIAL = re.compile(r"n['’]t\b|\b(?:not|no|never|nor|neither|cannot|without|unable)\b", re.IGNORECASE)
+_DENIAL = re.compile(r"\b(?:not|no|never|nor|neither|without|unable)\b", re.IGNORECASE)
+_SHORT = {r"\bcan(?:['’]t|not)\b": "can not", r"\bwon['’]t\b": "will not", r"n['’]t\b": " not"}
 _EMPTY = frozenset(
     re.findall(
         r"\w+",  # as stems
         "a an the of in on at to for from by with and or as is are was were be been it its thi that these those he she "
         "they his her their him them i you we my your our who which what when where has have had do doe did not no nor "
-        "am s m re ll ve t",
+        "am can could will would s m re ll ve",
     )
 )
 
@@ -44,6 +45,10 @@ def lexical_entailment(premise: str, hypothesis: str) -> bool:
     >>> lexical_entailment("The author was not born in Lagos in 1970.", fact)
     False
     """
+    for short, long in _SHORT.items():
+        premise, hypothesis = (
+            re.sub(short, long, text, flags=re.IGNORECASE) for text in (premise, hypothesis)
+        )
     if bool(_DENIAL.search(premise)) != bool(_DENIAL.search(hypothesis)):
         return False
     held, wanted = set(rouge_tokens(premise)), set(rouge_tokens(hypothesis)) - _EMPTY
