@@ -40,6 +40,15 @@ def test_some_of_a_class():
     assert len(others) == 40 and 1 not in LABELS[others].tolist()
 
 
+def test_a_class_named_twice_is_drawn_from_once():
+    assert len(chosen(classes=["dog", 1, "dog"], count=5)[0]) == 5
+
+
+def test_what_is_a_name_and_a_number_is_a_name():
+    forget, _ = ForgetSet(classes=[1]).choose(LABELS, ("1", "2", "3"))
+    assert set(LABELS[forget].tolist()) == {0}
+
+
 def test_given_rows():
     assert chosen(rows=[7, 3])[0] == [3, 7]
 
@@ -72,6 +81,7 @@ def test_names(arguments, name):
         ({"classes": ["dog"], "count": 21}, DataError, "Found 21 of class 'dog', which has 20"),
         ({"rows": [60]}, DataError, "from 0 to 59.*Found row 60"),
         ({"rows": list(range(60))}, DataError, "fewer than all. Found 60 rows"),
+        ({"rows": [4, 5, 4]}, DataError, "each once.*Found 3 rows, 2 of them different"),
         ({"fraction": 0.001}, DataError, "no forget image among 60"),
         ({"classes": ["cat", "dog", "frog"]}, DataError, "no retain image among 60"),
     ],

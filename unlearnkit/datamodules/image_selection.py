@@ -20,7 +20,7 @@ class ForgetSet:
 
     Args:
         fraction: Fraction of the training set, drawn at random over all classes.
-        classes: Names or numbers of classes.
+        classes: Names or numbers of classes; what is both is a name.
         rows: Row numbers of the training set.
         count: Of each class named, as many images, drawn at random; None takes them all.
         retain: What is kept: ``all`` other images, or those of ``other_classes`` only (paper 001's appendix C forgets
@@ -120,21 +120,23 @@ class ForgetSet:
         """Return the numbers of the classes that are named."""
         found = []
         for given in self.classes or ():
-            if isinstance(given, int) and 0 <= given < len(classes):
-                found.append(given)
-            elif str(given) in classes:
+            if str(given) in classes:
                 found.append(list(classes).index(str(given)))
+            elif isinstance(given, int) and 0 <= given < len(classes):
+                found.append(given)
             else:
                 raise UnknownNameError.among("forget.classes", str(given), classes)
-        return found
+        return list(dict.fromkeys(found))  # a class named twice is not drawn from twice
 
     def _rows(self, n: int) -> list[int]:
         rows = [int(row) for row in self.rows or ()]
         outside = [row for row in rows if not 0 <= row < n]
-        if outside or len(rows) >= n:
-            found = f"row {outside[0]}" if outside else f"{len(rows)} rows"
+        if outside or len(rows) >= n or len(set(rows)) < len(rows):
+            found = (
+                f"row {outside[0]}" if outside else f"{len(rows)} rows, {len(set(rows))} of them different"
+            )
             raise DataError(
-                f"`forget.rows` must be row numbers from 0 to {n - 1}, and fewer than all. Found {found}. "
+                f"`forget.rows` must be row numbers from 0 to {n - 1}, each once, and fewer than all. Found {found}. "
                 "Count them in the training part."
             )
         return rows
