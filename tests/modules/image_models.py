@@ -12,6 +12,7 @@ from lightning.pytorch import Callback
 from timm.models.swin_transformer import SwinTransformer
 from torch import Tensor, nn
 
+from tests.modules.interrupted import Kind as Interrupted
 from tests.modules.tiny import quiet
 from unlearnkit.batches import ImageTraits
 from unlearnkit.callbacks import FrozenStatistics, WeightMask
@@ -78,23 +79,23 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "resnet18-group": partial(resnet18, group=True),
     "swin": swin,
     "resnet18": partial(resnet18, group=False),
+    "swin-random-depth": partial(swin, depth=0.3),
 }
-"""No norm, group norm, layer norm, batch norm."""
+"""No norm, group norm, layer norm, batch norm; layer norm and draws for each sample."""
 
 
-def classifier(network: str | nn.Module, dtype: torch.dtype = torch.float64) -> ImageClassifier:
+def classifier(network: str, dtype: torch.dtype = torch.float64) -> ImageClassifier:
     """Return the same classifier of digits at each call.
 
     Args:
-        network: A name of ``NETWORKS``, or a network.
+        network: A name of ``NETWORKS``.
         dtype: Type of its weights.
     """
     # A batch norm over a few samples of one pixel each is so steep that rounding grows to 1e-6 in four rounds.
-    wide = isinstance(network, str) and network.startswith("resnet18")
-    model = ImageClassifier(resize=16 if wide else None)
+    model = ImageClassifier(resize=16 if network.startswith("resnet18") else None)
     model.materialize(ImageTraits(classes=10, channels=1, height=8))
     torch.manual_seed(11)
-    model.network = NETWORKS[network]() if isinstance(network, str) else network
+    model.network = NETWORKS[network]()
     return model.to(dtype).train()
 
 
@@ -170,8 +171,20 @@ KINDS: dict[str, Kind] = {
 """Closed form, loss-level, alternating with one optimizer and with two, hard and soft masks."""
 
 
+def module(network: str, kind: str, dtype: torch.dtype = torch.float64) -> UnlearningModule:
+    """Return the module of one kind of run."""
+    chosen, model = KINDS[kind], classifier(network, dtype)
+    return UnlearningModule(model, chosen.forget(), None, chosen.strategy(), chosen.optimizer, seed=5)
+
+
+def acting(kind: str, frozen: bool = False) -> list[Callback]:
+    """Return the callbacks of one kind of run."""
+    mask, still = KINDS[kind].mask, [FrozenStatistics()] if frozen else []
+    return [*still, *([] if mask is None else [mask()])]
+
+
 def train(
-    network: str | nn.Module,
+    network: str,
     kind: str,
     data: Images | None = None,
     callbacks: tuple[Callback, ...] = (),
@@ -184,7 +197,7 @@ def train(
     """Make a run and return its module.
 
     Args:
-        network: As for ``classifier``.
+        network: A name of ``NETWORKS``.
         kind: A name of ``KINDS``.
         data: Data module; default whole batches.
         callbacks: Further ones.
@@ -193,25 +206,16 @@ def train(
         path: Checkpoint to go on from, or None.
         settings: Of the trainer.
     """
-    chosen = KINDS[kind]
-    module = UnlearningModule(
-        classifier(network, dtype), chosen.forget(), None, chosen.strategy(), chosen.optimizer, seed=5
-    )
-    own: list[Callback] = [FrozenStatistics()] if frozen else []
-    own += [chosen.mask()] if chosen.mask is not None else []
-    trainer = quiet(
-        **(
-            {"max_steps": ROUNDS, "max_epochs": -1, "limit_val_batches": 0, "callbacks": [*own, *callbacks]}
-            | settings
-        )
-    )
-    trainer.fit(module, data or digits(), ckpt_path=path, weights_only=None if path is None else True)
-    return module
+    settings = {"max_steps": ROUNDS, "max_epochs": -1, "limit_val_batches": 0} | settings
+    trainer = quiet(callbacks=[*acting(kind, frozen), *callbacks], **settings)
+    made = module(network, kind, dtype)
+    trainer.fit(made, data or digits(), ckpt_path=path, weights_only=None if path is None else True)
+    return made
 
 
-def statistics(module: UnlearningModule) -> list[Tensor]:
+def statistics(found: UnlearningModule) -> list[Tensor]:
     """Return copies of the buffers of layers that carry running statistics."""
-    return [b.clone() for layer in statistics_layers(module.model) for b in layer.buffers()]
+    return [b.clone() for layer in statistics_layers(found.model) for b in layer.buffers()]
 
 
 def worst(found: list[Tensor], expected: list[Tensor]) -> float:
@@ -231,3 +235,23 @@ EVERYTHING: list[tuple[str, str]] = [
     *(("resnet18", kind) for kind in ("NGDiff", "DualOptim", "SalUn", "SFRon")),
 ]
 """Networks and kinds that are tried: the smallest with all kinds, the others with some of each sort."""
+
+
+# ----------------------------------------------------------------------------------------- resuming
+
+RESUMED = {
+    "batch-norm-salun": Interrupted(
+        partial(module, "resnet18", "SalUn", torch.float32), digits, 1, 1, callbacks=partial(acting, "SalUn")
+    ),
+    "frozen-batch-norm-sfron": Interrupted(
+        partial(module, "resnet18", "SFRon", torch.float32),
+        digits,
+        2,
+        2,
+        callbacks=partial(acting, "SFRon", True),
+    ),
+    "swin-random-depth-dual-optim-plus": Interrupted(
+        partial(module, "swin-random-depth", "DualOptimPlus", torch.float32), digits, 2, 2, gen=2
+    ),
+}
+"""Runs that are stopped: with batch statistics that move, with such that do not, with noise in the network."""

@@ -31,7 +31,7 @@ ROUNDS = 7
 """Rounds of the runs; an epoch has 3."""
 
 KEYS = ("state_dict", "optimizer_states", "lr_schedulers", "unlearnkit", "global_step", "epoch")
-"""What is compared of two checkpoints, besides GeN's state and the counters of training."""
+"""What is compared of two checkpoints, besides the states of GeN and WeightMask and the counters of training."""
 
 
 class Noisy(ToyClassifier):
@@ -92,6 +92,7 @@ class Kind:
         backwards: Backward passes in a round.
         applies: Optimizer steps in a round.
         gen: Rounds between GeN's fits, or None for no GeN.
+        callbacks: Makes further callbacks.
     """
 
     module: Callable[[], UnlearningModule]
@@ -99,6 +100,7 @@ class Kind:
     backwards: int
     applies: int
     gen: int | None = None
+    callbacks: Callable[[], list[Callback]] = list
 
 
 KINDS = {
@@ -200,7 +202,8 @@ def newest(folder: Path) -> tuple[int, Path | None]:
 
 def go_on(kind: Kind, folder: Path, stop: Stop | None = None, rounds: int = ROUNDS) -> UnlearningModule:
     """Start the run, or resume it from its last checkpoint, with a checkpoint each round."""
-    callbacks: list[Any] = [] if kind.gen is None else [GeN(every=kind.gen)]
+    callbacks: list[Any] = kind.callbacks()
+    callbacks += [] if kind.gen is None else [GeN(every=kind.gen)]
     callbacks += [] if stop is None else [Stopper(stop)]
     callbacks.append(ModelCheckpoint(folder, every_n_train_steps=1, save_top_k=-1, filename="{step}"))
     module = kind.module()
@@ -219,7 +222,8 @@ def difference(found: Path, expected: Path) -> str | None:
 def _compared(saved: dict[str, Any]) -> dict[str, Any]:
     # Validation's counters differ: Lightning clears them only in the process that validated.
     counters = {name: value for name, value in saved["loops"]["fit_loop"].items() if "val_loop" not in name}
-    return {key: saved[key] for key in KEYS} | {"GeN": saved["callbacks"].get("GeN"), "counters": counters}
+    acting = {name: saved["callbacks"].get(name) for name in ("GeN", "WeightMask")}
+    return {key: saved[key] for key in KEYS} | acting | {"counters": counters}
 
 
 def _difference(one: Any, other: Any, place: str) -> str | None:
