@@ -98,3 +98,29 @@ def test_methods_are_the_files_with_an_unlearning_module():
     assert not {"tofu/finetune", "tofu/quickstart"} & set(methods)
     assert all((CONFIGS / f"{name}.yaml").exists() for name in methods)
     assert Path(CONFIGS).name == "configs"
+
+
+@pytest.mark.parametrize(
+    ("pair", "forget", "retain"),
+    [
+        ("ga_gd", "AscentNLL", "NLL"),
+        ("me_gd", "MaxEntropy", "NLL"),
+        ("dpo_gd", "DPO", "NLL"),
+        ("idk_gd", "IDK", "NLL"),
+        ("idk_ap", "IDK", "AnswerPreservation"),
+    ],
+)
+def test_paper_002s_pairs_come_in_its_five_ways_of_stepping(pair, forget, retain):
+    ways = {
+        "": ("FixedWeights", "torch.optim.AdamW", 32),
+        "_alternate": ("Alternate", "torch.optim.AdamW", 32),
+        "_dual_optim": ("Alternate", "DualOptim", 32),
+        "_dual_optim_plus": ("Alternate", "DualOptimPlus", 32),
+        "_dual_optim_plus_8bit": ("Alternate", "DualOptimPlus", 8),
+    }
+    for end, way in ways.items():
+        chosen = yaml.safe_load((CONFIGS / "tofu" / f"{pair}{end}.yaml").read_text())["model"]["init_args"]
+        optimizer = chosen["optimizer"]
+        bits = optimizer["init_args"].get("state_bits", 32)
+        assert (chosen["strategy"]["class_path"], optimizer["class_path"], bits) == way
+        assert (chosen["forget"]["class_path"], chosen["retain"]["class_path"]) == (forget, retain)
