@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from unlearnkit import errors
@@ -45,6 +47,14 @@ def test_unknown_name_lists_all_names_and_suggests_the_nearest():
 def test_unknown_name_far_from_all_names_suggests_none():
     message = str(UnknownNameError.among("strategy", "xyz", iter(["NGDiff"])))
     assert message.endswith("Choose one of these names.")
+
+
+def test_of_very_many_names_the_nearest_are_listed():
+    message = str(UnknownNameError.among("network", "net12", [f"net{number}" for number in range(1000)]))
+    assert len(message) < 300
+    assert re.search(
+        r"one of: net12\d?, .*\.\.\. \(1000 names\)\. Found 'net12'\. Did you mean 'net12'", message
+    )
 
 
 def test_missing_dependency_names_the_command():

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+MANY = 300
+"""Names beyond which a message lists the nearest alone: TinyImageNet has 200 classes, timm 1300 networks."""
+
 
 class UnlearnKitError(Exception):
     """Root of every error that unlearnkit raises on purpose."""
@@ -26,11 +29,16 @@ class UnknownNameError(UnlearnKitError, LookupError):
 
     @classmethod
     def among(cls, argument: str, found: str, known: Iterable[str]) -> UnknownNameError:
-        """Build the error that lists the known names and suggests the nearest."""
+        """Build the error that lists the known names, of very many the nearest, and suggests the nearest of all."""
         names = sorted(known)
         close = get_close_matches(found, names, n=1)
         remedy = f"Did you mean {close[0]!r}?" if close else "Choose one of these names."
-        return cls(f"`{argument}` must be one of: {', '.join(names)}. Found {found!r}. {remedy}")
+        listed = ", ".join(names)
+        if len(names) > MANY:
+            listed = ", ".join(
+                [*get_close_matches(found, names, n=8, cutoff=0.0), f"... ({len(names)} names)"]
+            )
+        return cls(f"`{argument}` must be one of: {listed}. Found {found!r}. {remedy}")
 
 
 class DataError(UnlearnKitError, ValueError):
