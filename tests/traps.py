@@ -260,6 +260,14 @@ TRAPS = [
         "pass",
         "tests/callbacks/test_weight_mask.py::test_masked_weights_are_bit_identical_after_20_rounds[sgd]",
     ),
+    Trap(
+        "batch statistics",
+        "running statistics that each rank moves by itself: FSDP2 never joins them, DDP a round late",
+        "unlearnkit/modules/unlearning.py",
+        "share_statistics(self.model, self.host.rank_sum, self.trainer.world_size)",
+        "pass",
+        "tests/distributed/test_image_models.py::test_replicas_do_not_drift_apart",
+    ),
 ]
 
 ELSEWHERE = {
