@@ -156,6 +156,8 @@ def test_a_sample_or_a_shape_that_was_not_asked_about_is_refused():
 def test_a_divergence_is_refused():
     with pytest.raises(ConfigurationError, match=r"the KL divergence needs the reference model itself"):
         CachedReference().units({})
+    with pytest.raises(ConfigurationError, match=r"`cache_reference` must be off"):
+        KLToReference(parity="open-unlearning")(model(), pairs(1)[0]["retain"], CachedReference)
     module = UnlearningModule(model(), NPO(), KLToReference(), optimizer=adamw, cache_reference=True)
     with pytest.raises(ConfigurationError, match=r"Set cache_reference=false\."):
         quiet(max_steps=1, max_epochs=-1).fit(module, data())

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.objectives import golden
+from tests.objectives.naive import log_sigmoid, random_batch, random_lm, sequence_sums
 from unlearnkit.errors import ConfigurationError
 from unlearnkit.objectives import NLL, AnswerPreservation, AscentNLL
 
@@ -42,3 +43,11 @@ def test_what_is_missing_is_named():
         AnswerPreservation()(current(), golden.row_batch(0))
     with pytest.raises(ConfigurationError, match="`beta` must be above 0"):
         AnswerPreservation(-1.0)
+
+
+def test_equals_the_equation_on_a_random_language_model():
+    model, batch = random_lm(0), random_batch()
+    answers, refusals = sequence_sums(model, batch), sequence_sums(model, batch["alternative"])
+    expected = [-(1 / 0.5) * log_sigmoid(0.5 * (r - a)) for a, r in zip(answers, refusals, strict=True)]
+    assert AnswerPreservation(0.5)(model, batch).sums.tolist() == pytest.approx(expected, rel=1e-4, abs=1e-4)
+    assert max(expected) > 2 * min(expected)

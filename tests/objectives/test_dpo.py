@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.objectives import golden
+from tests.objectives.naive import log_sigmoid, random_batch, random_lm, sequence_sums
 from unlearnkit.errors import ConfigurationError
 from unlearnkit.objectives import DPO, IDK, AscentNLL
 
@@ -55,3 +56,16 @@ def test_what_is_missing_is_named():
         DPO()(current(), golden.pair(0, 1))
     with pytest.raises(ConfigurationError, match="`beta` must be above 0"):
         DPO(0.0)
+
+
+def test_equals_the_equation_on_random_language_models():
+    model, target, batch = random_lm(0), random_lm(1), random_batch()
+    value = DPO(beta=0.5)(model, batch, lambda: target)
+    lost, lost_ref = (sequence_sums(net, batch) for net in (model, target))
+    won, won_ref = (sequence_sums(net, batch["alternative"]) for net in (model, target))
+    expected = [
+        -(2 / 0.5) * log_sigmoid(0.5 * ((a - b) - (c - d)))
+        for a, b, c, d in zip(lost, lost_ref, won, won_ref, strict=True)
+    ]
+    assert value.sums.tolist() == pytest.approx(expected, rel=1e-4, abs=1e-4)
+    assert max(expected) > 2 * min(expected)

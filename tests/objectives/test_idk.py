@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.objectives import golden
+from tests.objectives.naive import lengths, random_batch, random_lm, sequence_sums
 from unlearnkit.errors import ConfigurationError
 from unlearnkit.objectives import IDK
 
@@ -27,3 +28,10 @@ def test_without_second_answers_it_says_where_to_get_them():
 
 def test_role_and_answers():
     assert (IDK.role, IDK.answers, IDK.needs_reference) == ("forget", "refusals", False)
+
+
+def test_equals_the_sums_over_refusals_of_a_random_language_model():
+    model, batch = random_lm(0), random_batch()
+    value = IDK()(model, batch)
+    assert value.sums.tolist() == pytest.approx(sequence_sums(model, batch["alternative"]), rel=1e-4)
+    assert value.counts.tolist() == lengths(batch["alternative"])

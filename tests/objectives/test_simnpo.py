@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.objectives import golden
+from tests.objectives.naive import lengths, log_sigmoid, random_batch, random_lm, sequence_sums
 from unlearnkit.errors import ConfigurationError
 from unlearnkit.objectives import SimNPO
 
@@ -46,3 +47,11 @@ def test_a_sequence_without_a_scored_token_counts_nothing():
 def test_refused():
     with pytest.raises(ConfigurationError, match="`beta` must be above 0"):
         SimNPO(beta=0.0)
+
+
+def test_equals_the_equation_on_a_random_language_model():
+    model, batch = random_lm(0), random_batch()
+    means = [total / n for total, n in zip(sequence_sums(model, batch), lengths(batch), strict=True)]
+    expected = [-(2 / 0.5) * log_sigmoid(0.5 * (mean - 1.0)) for mean in means]
+    assert SimNPO(0.5, delta=1.0)(model, batch).sums.tolist() == pytest.approx(expected, rel=1e-4)
+    assert max(expected) > 1.1 * min(expected)

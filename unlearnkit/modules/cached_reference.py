@@ -100,6 +100,14 @@ class CachedReference:
         table = self._table(batch)
         return table.counts[table.places(_keys(batch))[0]]
 
+    def __call__(self, batch: dict[str, Any]) -> Any:
+        """Refuse as ``units`` does.
+
+        Raises:
+            ConfigurationError: Always.
+        """
+        return self.units(batch)
+
     def units(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
         """Refuse: a divergence needs the reference's whole distribution at each unit.
 

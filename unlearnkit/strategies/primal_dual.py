@@ -55,7 +55,9 @@ class PrimalDual(LossStrategy):
 
     def weights(self, losses: Losses) -> Weights:
         """Return (lambda, 1)."""
-        return Weights(retain=self.multiplier.clone().to(losses["retain"]), forget=torch.ones_like(losses["forget"]))
+        return Weights(
+            retain=self.multiplier.clone().to(losses["retain"]), forget=torch.ones_like(losses["forget"])
+        )
 
     def learn(self, losses: Losses) -> None:
         """Raise the multiplier where the retain loss is above epsilon, lower it where it is below."""
