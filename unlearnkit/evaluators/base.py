@@ -16,7 +16,9 @@ from unlearnkit.errors import ArtifactError, MismatchError
 FORMAT = 1
 """Version of the JSON; goes up when a field changes its meaning."""
 
-PACKAGES = ("unlearnkit", "torch", "lightning", "transformers", "datasets", "tokenizers")
+PACKAGES = (
+    "unlearnkit", "torch", "lightning", "transformers", "datasets", "tokenizers", "scikit-learn", "torchvision", "timm",
+)  # fmt: skip
 """The packages that decide numbers."""
 
 Evaluation = dict[str, Any]
@@ -100,7 +102,7 @@ def describe_model(model: Any) -> dict[str, Any]:
     parameters = list(model.parameters())
     named = getattr(model, "named_parameters", dict)
     return {
-        "name": getattr(model, "name", None) or "from scratch",
+        "name": getattr(model, "origin", None) or getattr(model, "name", None) or "from scratch",
         "network": type(getattr(model, "network", model)).__name__,
         "parameters": sum(parameter.numel() for parameter in parameters),
         "adapter_parameters": sum(found.numel() for name, found in dict(named()).items() if ".lora_" in name),
