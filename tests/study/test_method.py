@@ -103,7 +103,7 @@ def test_a_rate_is_the_forget_sides_where_there_are_two() -> None:
 
 
 def test_bad_input(tmp_path: Path) -> None:
-    with pytest.raises(UnknownNameError, match=r"ga, ga_kl, gd, .* Did you mean 'npo'"):
+    with pytest.raises(UnknownNameError, match=r"ga, ga_gd, ga_gd_alternate, .* Did you mean 'npo'"):
         load_method("npoo")
     with pytest.raises(
         UnknownNameError, match="`benchmark` must be one of: cifar10, cifar100, digits, tiny_imagenet, tofu"
