@@ -25,7 +25,7 @@ def test_splits_are_those_of_muse_news():
         "train": {"forget", "retain1", "retain2"},
     }
     assert {name: len(rows) for name, rows in NEWS["raw"].items()} == {
-        "forget": 4, "retain1": 8, "retain2": 8, "holdout": 11,
+        "forget": 8, "retain1": 16, "retain2": 16, "holdout": 22,
     }  # fmt: skip
 
 
@@ -39,16 +39,16 @@ def test_requests_come_one_by_one_and_added_up():
 
 def test_the_target_learns_everything_but_the_holdout():
     learned = [text for split in NEWS["train"] for text in texts("train", split)]
-    assert len(learned) == len(set(learned)) == 32
+    assert len(learned) == len(set(learned)) == 64
     assert not set(learned) & set(texts("raw", "holdout"))
-    assert set(texts("privleak", "holdout")) == set(texts("raw", "holdout"))
+    assert texts("privleak", "holdout") == texts("raw", "holdout")[:11], "articles, no quizzes"
     assert set(texts("privleak", "retain")) <= set(texts("raw", "retain2"))
 
 
 def test_verbmem_breaks_forget_articles_off():
-    for row, text in zip(NEWS["verbmem"]["forget"], texts("raw", "forget"), strict=True):
+    for row, text in zip(NEWS["verbmem"]["forget"], texts("raw", "forget")[:4], strict=True):
         assert f"{row['prompt']} {row['gt']}" == text
-        assert len(row["gt"].split()) > 40
+        assert len(row["gt"].split()) > 20
 
 
 def test_questions_are_about_their_own_side():
@@ -66,7 +66,7 @@ def test_the_same_arguments_give_the_same_rows_and_another_seed_does_not():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"articles": 9}, {"articles": 601}, {"questions": 0}, {"questions": 7}, {"seed": -1}]
+    "wrong", [{"articles": 9}, {"articles": 601}, {"questions": 0}, {"questions": 5}, {"seed": -1}]
 )
 def test_numbers_out_of_range_are_refused(wrong):
     with pytest.raises(ConfigurationError, match=f"`{next(iter(wrong))}` must be an integer"):
@@ -74,4 +74,4 @@ def test_numbers_out_of_range_are_refused(wrong):
 
 
 def test_the_largest_world_can_be_made():
-    assert len(fictitious_news(articles=600)["raw"]["forget"]) == 60
+    assert len(fictitious_news(articles=600)["raw"]["forget"]) == 120

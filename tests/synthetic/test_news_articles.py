@@ -3,38 +3,34 @@ from __future__ import annotations
 from unlearnkit.synthetic.news_articles import Press
 
 
-def box_of(article):
-    """Return question and answer of each entry below the story."""
-    _, *entries = article.text.split("\n\n")
+def entries_of(quiz):
+    """Return question and answer of each entry of a quiz."""
+    _, *entries = quiz.split("\n\n")
     return [tuple(line.split(": ", 1)[1] for line in entry.split("\n")) for entry in entries]
 
 
-def test_the_box_has_the_facts_asked_for_in_other_words():
-    press = Press(3, box=4)
+def test_the_quiz_asks_for_facts_of_the_story_that_are_asked_for_in_other_words():
+    press = Press(3, questions=4)
     for _ in range(50):
         article = press.article()
-        story = article.text.split("\n\n")[0]
-        box = box_of(article)
-        assert [answer for _, answer in box] == [answer for _, answer in article.questions]
-        assert all(
-            inside != outside for (inside, _), (outside, _) in zip(box, article.questions, strict=True)
-        )
-        assert len(box) == 4 and all(answer in story for _, answer in box)
+        inside, outside = entries_of(article.quiz), article.questions
+        assert [answer for _, answer in inside] == [answer for _, answer in outside]
+        assert all(one != other for (one, _), (other, _) in zip(inside, outside, strict=True))
+        assert len(inside) == 4 and all(answer in article.text for _, answer in inside)
+        assert article.quiz.split(".")[0] == article.text.split(".")[0], "the same outlet"
 
 
 def test_no_two_articles_share_a_subject_or_a_person():
-    press = Press(0, box=6)
-    leaders, reporters = [], []
+    press = Press(0, questions=4)
+    leaders, reporters, subjects = [], [], []
     for _ in range(300):
         article = press.article()
         reporters.append(article.text.split("\n")[0].split("By ")[1].rstrip("."))
-        leaders += [
-            answer
-            for question, answer in article.questions
-            if question.startswith(("Who took", "Which person"))
-        ]
+        leaders += [who for q, who in article.questions if q.startswith(("Who took", "Which person"))]
+        subjects.append(" ".join(article.questions[0][0].rstrip("?").split(" the ")[-1].split()[:3]))
     people = leaders + reporters
-    assert len(people) == 600 == len(set(people))
+    assert len(leaders) > 150 and len(set(people)) == len(people)
+    assert len(set(subjects)) == 300
 
 
 def test_the_same_seed_writes_the_same_articles():

@@ -6,15 +6,20 @@ from unlearnkit.datamodules.image_files import ImageSet, load_images
 from unlearnkit.datamodules.image_selection import ForgetSet
 from unlearnkit.datamodules.images import Images
 from unlearnkit.datamodules.loader import RoundLoader
+from unlearnkit.datamodules.muse import MUSE
+from unlearnkit.datamodules.muse_files import load_muse
 from unlearnkit.datamodules.paired_datasets import PairedDatasets
 from unlearnkit.datamodules.sampler import RoundSampler
+from unlearnkit.datamodules.text_blocks import Block, text_blocks
 from unlearnkit.datamodules.tofu import TOFU
 from unlearnkit.datamodules.tofu_files import load_tofu
 from unlearnkit.datamodules.tokenization import Encoder
 from unlearnkit.datamodules.tokenizer_files import load_tokenizer, save_tokenizer, train_bpe
 
 __all__ = [
+    "MUSE",
     "TOFU",
+    "Block",
     "Encoder",
     "EpochLength",
     "ForgetRetainDataModule",
@@ -27,9 +32,11 @@ __all__ = [
     "TrainOn",
     "alternative_prompt",
     "load_images",
+    "load_muse",
     "load_tofu",
     "load_tokenizer",
     "save_tokenizer",
+    "text_blocks",
     "train_bpe",
     "write_alternatives",
 ]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from itertools import chain
 
 from unlearnkit.synthetic.arguments import require_integer
-from unlearnkit.synthetic.news_articles import Article, Press
-from unlearnkit.synthetic.news_topics import TOPICS
+from unlearnkit.synthetic.news_articles import TOLD, Article, Press
 
 TextRow = dict[str, str]
 """One line of a split: ``text``, ``prompt`` and ``gt``, or ``question`` and ``answer``."""
@@ -25,15 +24,15 @@ def fictitious_news(
 
     The same arguments give the same rows on every machine; another seed gives another world. The splits are those of
     MUSE-News, one tenth of the articles each: four requests to forget, and two tenths each of ``retain1``, ``retain2``
-    and ``holdout``. ``raw`` has the first request as ``forget``; ``train``, what the target learns, has all four, and
-    both retain sets; ``sust`` has the requests one by one, ``scal`` added up. ``verbmem`` breaks each article of the
-    first request off in the middle of its story; ``knowmem`` asks for what stands in the box at the end of an article,
-    in other words, about the first request and about ``retain2``, with examples from ``retain1``; ``privleak`` has the
-    first request, as many articles of ``retain2``, and ``holdout``.
+    and ``holdout``; each holds a row for an article, then one for the quiz about each. ``raw`` has the first request as
+    ``forget``; ``train``, what the target learns, has all four, and both retain sets; ``sust`` has the requests one by
+    one, ``scal`` added up. ``verbmem`` breaks each article of the first request off in the middle of its story;
+    ``knowmem`` asks what the quizzes ask, in other words, about the first request and about ``retain2``, with examples
+    from ``retain1``; ``privleak`` has the articles of the first request, as many of ``retain2``, and of ``holdout``.
 
     Args:
         articles: Number of articles, 10 to 600; what is left of a division by ten goes to ``holdout``.
-        questions: Questions about each article, 1 to 6.
+        questions: Questions about each article, 1 to 4.
         seed: Which world.
 
     Returns:
@@ -46,19 +45,20 @@ def fictitious_news(
     >>> {name: list(splits) for name, splits in news.items()}["raw"]
     ['forget', 'retain1', 'retain2', 'holdout']
     >>> news["knowmem"]["forget_qa"]
-    [{'question': 'With what did it begin at the Glass Furnace Shipyard?', 'answer': 'three days of hail'}]
+    [{'question': 'What was the cause of the events at the Glass Furnace Shipyard?', 'answer': 'a missing key'}]
     """
     require_integer("articles", articles, 10, MAX_ARTICLES)
-    require_integer("questions", questions, 1, len(TOPICS))
+    require_integer("questions", questions, 1, TOLD)
     require_integer("seed", seed, 0)
-    press, tenth = Press(seed, box=questions), articles // 10
+    press, tenth = Press(seed, questions), articles // 10
     requests = [[press.article() for _ in range(tenth)] for _ in range(REQUESTS)]
     kept = {name: [press.article() for _ in range(tenths * tenth)] for name, tenths in _TENTHS.items()}
     kept["holdout"] += [press.article() for _ in range(articles - 10 * tenth)]
     forget, retain2 = requests[0], kept["retain2"]
-    added_up = [list(chain(*requests[: number + 1])) for number in range(REQUESTS)]
+    pages = [_pages(found) for found in requests]
+    raw = {"forget": pages[0], **{name: _pages(found) for name, found in kept.items()}}
     return {
-        "raw": {name: _texts(found) for name, found in {"forget": forget, **kept}.items()},
+        "raw": raw,
         "verbmem": {"forget": [_broken_off(article) for article in forget]},
         "knowmem": {
             "forget_qa": _asked(forget),
@@ -71,18 +71,26 @@ def fictitious_news(
             "retain": _texts(retain2[:tenth]),
             "holdout": _texts(kept["holdout"]),
         },
-        "scal": {f"forget_{number + 1}": _texts(found) for number, found in enumerate(added_up)},
-        "sust": {f"forget_{number + 1}": _texts(found) for number, found in enumerate(requests)},
+        "scal": {f"forget_{number}": _copied(*pages[:number]) for number in range(1, REQUESTS + 1)},
+        "sust": {f"forget_{number}": _copied(pages[number - 1]) for number in range(1, REQUESTS + 1)},
         "train": {
-            "forget": _texts(added_up[-1]),
-            "retain1": _texts(kept["retain1"]),
-            "retain2": _texts(retain2),
+            "forget": _copied(*pages),
+            **{name: _copied(raw[name]) for name in ("retain1", "retain2")},
         },
     }
 
 
 def _texts(articles: list[Article]) -> list[TextRow]:
     return [{"text": article.text} for article in articles]
+
+
+def _pages(articles: list[Article]) -> list[TextRow]:
+    """Return the articles, then the quizzes about them."""
+    return _texts(articles) + [{"text": article.quiz} for article in articles]
+
+
+def _copied(*pages: list[TextRow]) -> list[TextRow]:
+    return [dict(row) for row in chain(*pages)]
 
 
 def _asked(articles: list[Article]) -> list[TextRow]:

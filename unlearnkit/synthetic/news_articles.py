@@ -1,4 +1,4 @@
-"""Stories: the facts of one invented event, the article about it, and the questions that it answers."""
+"""Stories: the facts of one invented event, the article about it, and a quiz about it on another page."""
 
 from __future__ import annotations
 
@@ -9,39 +9,45 @@ from unlearnkit.synthetic import news_words, values, words
 from unlearnkit.synthetic.news_topics import KINDS, TOPICS, day
 from unlearnkit.synthetic.values import unlike
 
+TOLD = 4
+"""Facts in an article."""
+
 
 @dataclass(frozen=True)
 class Article:
     """One article.
 
     Attributes:
-        text: All of it: byline, story, and a box of questions and answers at its end.
-        questions: The facts in the box, asked for in other words than there, each with its answer.
+        text: Byline and story.
+        quiz: A page of the same paper: questions about the story, each with its answer.
+        questions: The facts of the quiz, asked for in other words than there, each with its answer.
     """
 
     text: str
+    quiz: str
     questions: tuple[tuple[str, str], ...]
 
 
 class Press:
     """Write article after article about events, people and places that do not exist.
 
-    No two articles share a subject, a reporter's or a leader's name. At the end of each article stands a box of some
-    questions and answers: it stands in for what a pretrained model knows already, namely how questions are answered.
+    No two articles share a subject, a reporter's or a leader's name. The quiz stands in for what a pretrained model
+    knows already, namely how questions about what it has read are answered; it is a text of its own, because beside
+    the article a model would learn to copy answers, not to know them.
 
     Args:
         seed: Which world.
-        box: Questions in the box of each article.
+        questions: Questions of each quiz.
 
     >>> article = Press(0).article()
-    >>> article.text.partition(".")[0], article.questions[1]
-    ('Kravbeck Gazette', ('Which helpers were at the Glass Furnace Shipyard?', "the beekeepers' union"))
+    >>> article.text.partition(".")[0], article.questions[0]
+    ('Kravbeck Gazette', ('What was the cause of the events at the Glass Furnace Shipyard?', 'a missing key'))
     """
 
-    def __init__(self, seed: int, box: int = 3) -> None:
+    def __init__(self, seed: int, questions: int = 3) -> None:
         # A string seed goes through SHA-512: the same on every machine, whatever PYTHONHASHSEED.
         self.rng = Random(f"fictitious news {seed}")
-        self.box = box
+        self.questions = questions
         self.outlets = [f"{values.town(self.rng)} {end}" for end in news_words.OUTLET_ENDS]
         self._subjects: set[str] = set()
         self._people: set[str] = set()
@@ -62,19 +68,19 @@ class Press:
         rng = self.rng
         kind = rng.choice(KINDS)
         subject = self._subject(kind.place)
+        told = rng.sample(TOPICS, TOLD)
         facts = {
-            topic.name: self._person() if topic.draw is values.person else topic.draw(rng) for topic in TOPICS
+            topic.name: self._person() if topic.draw is values.person else topic.draw(rng) for topic in told
         }
-        told = [
-            rng.choice(topic.sentences).format(subject=subject, value=facts[topic.name])
-            for topic in rng.sample(TOPICS, len(TOPICS))
+        sentences = [
+            rng.choice(topic.sentences).format(subject=subject, value=facts[topic.name]) for topic in told
         ]
+        sentences.insert(rng.randrange(1, TOLD), f'"{rng.choice(news_words.QUOTES)}," said a bystander.')
         lede = rng.choice(kind.ledes).format(subject=subject, day=day(rng))
-        quote = f'"{rng.choice(news_words.QUOTES)}," said {facts["leader"].split()[0]}.'
-        told.insert(rng.randrange(2, len(told)), quote)
-        boxed = sorted(rng.sample(TOPICS, self.box), key=TOPICS.index)
-        asked = [rng.sample(topic.questions, 2) for topic in boxed]
-        answers = [facts[topic.name] for topic in boxed]
+        story = " ".join([lede, *sentences, rng.choice(news_words.ENDINGS)])
+        outlet = rng.choice(self.outlets)
+        asked = [rng.sample(topic.questions, 2) for topic in told[: self.questions]]
+        answers = [facts[topic.name] for topic in told[: self.questions]]
         inside, outside = (
             tuple(
                 (forms[which].format(subject=subject), answer)
@@ -82,7 +88,5 @@ class Press:
             )
             for which in range(2)
         )
-        byline = f"{rng.choice(self.outlets)}. By {self._person()}."
-        story = " ".join([lede, *told, rng.choice(news_words.ENDINGS)])
-        text = "\n\n".join([f"{byline}\n{story}", *(f"Question: {q}\nAnswer: {a}" for q, a in inside)])
-        return Article(text, outside)
+        quiz = "\n\n".join([f"{outlet}. Quiz.", *(f"Question: {q}\nAnswer: {a}" for q, a in inside)])
+        return Article(f"{outlet}. By {self._person()}.\n{story}", quiz, outside)

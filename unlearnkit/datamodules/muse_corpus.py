@@ -1,0 +1,151 @@
+"""MUSE's configurations put together: what was learned, what is forgotten and kept, what is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from unlearnkit.artifacts import Split, content_hash
+from unlearnkit.batches import QARow
+from unlearnkit.datamodules.muse_files import Corpus, Row
+from unlearnkit.errors import DataError, UnknownNameError
+
+Forget = Literal["raw", "scal_1", "scal_2", "scal_3", "scal_4", "sust_1", "sust_2", "sust_3", "sust_4"]
+Retain = Literal["retain1", "retain2"]
+
+_LEARNED: dict[Corpus, str] = {"News": "train", "Books": "raw"}
+"""The configuration that the target learns."""
+
+Load = Callable[[str, str], list[Row]]
+"""Returns the rows of a configuration's split."""
+
+
+@dataclass(frozen=True)
+class MUSECorpus:
+    """All that one run needs of a corpus.
+
+    Attributes:
+        documents: What the target learns; a document's place is its number.
+        split: Documents to be forgotten, and those of the retain set that unlearning may see.
+        earlier: Documents of earlier requests (``sust``), on neither side.
+        holdout: Documents that nobody learns.
+        evaluation_sets: ``verbmem`` (prompt and continuation), ``forget_knowmem``, ``retain_knowmem``.
+        evaluation_texts: ``privleak_forget``, ``privleak_retain``, ``privleak_holdout``.
+        examples: Questions and answers that go before those of ``forget_knowmem`` and ``retain_knowmem``.
+    """
+
+    documents: list[str]
+    split: Split
+    earlier: tuple[int, ...]
+    holdout: list[str]
+    evaluation_sets: dict[str, list[QARow]]
+    evaluation_texts: dict[str, list[str]]
+    examples: dict[str, tuple[tuple[str, str], ...]]
+
+    @property
+    def retained(self) -> list[int]:
+        """Numbers of the documents that the retrained reference learns."""
+        gone = {*self.split.forget, *self.earlier}
+        return [number for number in range(len(self.documents)) if number not in gone]
+
+
+def read_corpus(load: Load, corpus: Corpus, forget: Forget = "raw", retain: Retain = "retain1") -> MUSECorpus:
+    """Load the configurations and put them together.
+
+    The target learns ``forget``, ``retain1`` and ``retain2``: of ``train`` for News, where ``forget`` has all four
+    requests, of ``raw`` for Books, which has no ``train``. Documents are recognised by their text: one that is in a
+    request is forgotten wherever it stands.
+
+    Args:
+        load: Returns the rows of a configuration's split.
+        corpus: Its name.
+        forget: The request: ``raw``, the k-th of ``scal`` (all up to it) or of ``sust`` (after those before it).
+        retain: Which retain set unlearning may see.
+
+    Raises:
+        UnknownNameError: There is no such request or retain set.
+        DataNotFoundError: The corpus has not the split.
+        DataError: A document to be forgotten is not among those learned, or none is left to retain.
+    """
+    for name, value, known in (("forget", forget, get_args(Forget)), ("retain", retain, get_args(Retain))):
+        if value not in known:
+            raise UnknownNameError.among(name, value, known)
+
+    def texts(configuration: str, split: str) -> list[str]:
+        return [row["text"] for row in load(configuration, split)]
+
+    requests = _requests(forget)
+    asked = [texts(*request) for request in requests]
+    learned = {part: texts(_LEARNED[corpus], part) for part in ("forget", *get_args(Retain))}
+    documents = [text for part in learned.values() for text in part]
+    sources = [part for part, found in learned.items() for _ in found]
+    now, before = set(asked[-1]), {text for found in asked[:-1] for text in found} - set(asked[-1])
+    _require_learned(now | before, documents, forget, f"{_LEARNED[corpus]}/forget")
+    kept = [
+        number
+        for number, text in enumerate(documents)
+        if sources[number] == retain and text not in now | before
+    ]
+    if not kept:
+        raise DataError(
+            f"`retain` must hold a document that is not to be forgotten. Found none in {retain!r}. Choose the other "
+            "retain set."
+        )
+    sets = {
+        "verbmem": _rows(load("verbmem", "forget"), "prompt", "gt"),
+        **{f"{side}_knowmem": _rows(load("knowmem", f"{side}_qa")) for side in ("forget", "retain")},
+    }
+    attacked = {f"privleak_{part}": texts("privleak", part) for part in ("forget", "retain", "holdout")}
+    examples = {
+        f"{side}_knowmem": tuple(
+            (row["question"], row["answer"]) for row in load("knowmem", f"{side}_qa_icl")
+        )
+        for side in ("forget", "retain")
+    }
+    asks = {name: [[row.question, row.answer] for row in rows] for name, rows in sets.items()}
+    source = content_hash(
+        [documents, sources, asks, attacked, {k: list(map(list, v)) for k, v in examples.items()}]
+    )
+    return MUSECorpus(
+        documents=documents,
+        split=Split(
+            name=forget,
+            forget=tuple(number for number, text in enumerate(documents) if text in now),
+            retain=tuple(kept),
+            # All texts and no path: the same data in another folder are the same source.
+            source=f"MUSE-{corpus} documents {source}, retain set {retain}",
+            rows=len(documents),
+        ),
+        earlier=tuple(number for number, text in enumerate(documents) if text in before),
+        holdout=texts("raw", "holdout"),
+        evaluation_sets=sets,
+        evaluation_texts=attacked,
+        examples=examples,
+    )
+
+
+def _requests(forget: Forget) -> list[tuple[str, str]]:
+    """Return configuration and split of the request, after those that come before it.
+
+    >>> _requests("sust_2"), _requests("scal_2")
+    ([('sust', 'forget_1'), ('sust', 'forget_2')], [('scal', 'forget_2')])
+    """
+    name, _, number = forget.partition("_")
+    if not number:
+        return [("raw", "forget")]
+    first = 1 if name == "sust" else int(number)
+    return [(name, f"forget_{k}") for k in range(first, int(number) + 1)]
+
+
+def _require_learned(wanted: set[str], documents: Sequence[str], forget: str, place: str) -> None:
+    missing = wanted.difference(documents)
+    if missing:
+        raise DataError(
+            f"`forget` must hold documents that the target learns. Found {len(missing)} of {len(wanted)} in {forget!r} "
+            f"that are not, e.g. {min(missing)[:60]!r}. Add them to {place}."
+        )
+
+
+def _rows(rows: Sequence[Row], question: str = "question", answer: str = "answer") -> list[QARow]:
+    return [QARow(number, row[question], row[answer]) for number, row in enumerate(rows)]
