@@ -18,6 +18,7 @@ from unlearnkit.artifacts import FolderLock, atomic_write_json, atomic_write_tex
 from unlearnkit.errors import ConfigurationError
 from unlearnkit.evaluators.base import versions
 from unlearnkit.packaged import resolve_configs
+from unlearnkit.study.confusions import confusion_table
 from unlearnkit.study.environment import hardware
 from unlearnkit.study.gap_table import gap_table
 from unlearnkit.study.matched import matched_table
@@ -103,7 +104,11 @@ def _run(given: list[str], console: Console) -> dict[str, Any]:
                     atomic_write_json(out / "results.json", results)
         progress.start("writing the report")
         atomic_write_json(out / "results.json", results)
-        tables = [summary(results), *filter(None, [gap_table(results)]), matched_table(results)]
+        tables = [
+            summary(results),
+            *filter(None, [gap_table(results), confusion_table(results)]),
+            matched_table(results),
+        ]
         atomic_write_text(out / "summary.md", "\n".join(table.markdown() for table in tables))
         write_figures(out, results)
         write_report(out, results)
