@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from unlearnkit.datamodules.question_data import QuestionRows
 from unlearnkit.datamodules.tofu_files import load_tofu
-from unlearnkit.datamodules.tofu_rows import TofuRows, configurations, read_rows
+from unlearnkit.datamodules.tofu_rows import configurations, read_rows
 from unlearnkit.errors import ConfigurationError, DataError
 from unlearnkit.synthetic import fictitious_authors
 
@@ -21,7 +22,7 @@ def made() -> Made:
     return copy.deepcopy(fictitious_authors(authors=20, questions=3, general=4))
 
 
-def read(made: Made, forget: str = "forget10", **arguments: Any) -> TofuRows:
+def read(made: Made, forget: str = "forget10", **arguments: Any) -> QuestionRows:
     return read_rows(made.__getitem__, forget, **{"questions": 3, **arguments})
 
 

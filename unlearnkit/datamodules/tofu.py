@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
-from unlearnkit.artifacts import AnyPath
-from unlearnkit.batches import SIDES, QARow, Side, TokenBatch
-from unlearnkit.datamodules.alternatives import Alternatives, read_alternatives, refusals
-from unlearnkit.datamodules.base import EpochLength, ForgetRetainDataModule, Part, TrainOn
+from unlearnkit.batches import TokenBatch
+from unlearnkit.datamodules.base import EpochLength, TrainOn
+from unlearnkit.datamodules.question_data import QuestionData, QuestionRows, require_positive
 from unlearnkit.datamodules.tofu_files import Row, load_tofu
-from unlearnkit.datamodules.tofu_rows import KNOWLEDGE, RETAIN_OF, TofuRows, configurations, read_rows
-from unlearnkit.datamodules.tokenization import Encoded, Encoder
-from unlearnkit.datamodules.tokenizer_files import load_tokenizer, save_tokenizer, train_bpe
-from unlearnkit.errors import ConfigurationError, DataError, UnknownNameError
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from unlearnkit.datamodules.tofu_rows import RETAIN_OF, configurations, read_rows
+from unlearnkit.errors import DataError, UnknownNameError
 
 Forget = Literal["forget01", "forget05", "forget10"]
 
 
-class TOFU(ForgetRetainDataModule):
+class TOFU(QuestionData):
     """The TOFU benchmark (Maini et al. 2024), real or generated in its form.
 
     The retain set is the one that belongs to the forget set. The tokenizer is, in this order: the one named here,
@@ -36,6 +30,11 @@ class TOFU(ForgetRetainDataModule):
         retain_authors: Authors of the retain set to keep; None keeps all.
         holdout_authors: Authors to take off the end of the retain set, for nobody to train on: membership attacks
             compare forget rows with theirs. None takes none.
+        requests: Authors of the forget set to forget one request after the other, by their numbers in it from 1 on:
+            ``["19-20", "11-18", "1-10"]`` is TOFU's forget01, then what forget05 and forget10 add. Authors of no
+            request, and of later ones, are to be kept. None forgets all at once.
+        request: Number of the request to forget now, from 1 on. The target knows everybody, the retrained reference
+            nobody who was asked for up to now, whom evaluation has as its forget set.
         authors: Number of generated authors.
         questions: Questions about each author; None is 20 in files, as in TOFU, and 10 for generated authors.
         data_seed: Seed of the generated authors; None takes ``seed``.
@@ -66,8 +65,6 @@ class TOFU(ForgetRetainDataModule):
         ConfigurationError: A number is out of its range.
     """
 
-    evaluation_sets: dict[str, list[QARow]]
-
     def __init__(
         self,
         path: str | None = None,
@@ -76,6 +73,8 @@ class TOFU(ForgetRetainDataModule):
         forget_authors: int | None = None,
         retain_authors: int | None = None,
         holdout_authors: int | None = None,
+        requests: list[int | str] | None = None,
+        request: int = 1,
         authors: int = 40,
         questions: int | None = None,
         data_seed: int | None = None,
@@ -97,6 +96,12 @@ class TOFU(ForgetRetainDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__(
+            tokenizer=tokenizer,
+            vocab_size=vocab_size,
+            max_length=max_length,
+            knowledge=knowledge,
+            alternatives=alternatives,
+            refusals=refusals,
             forget_batch_size=forget_batch_size,
             retain_batch_size=retain_batch_size,
             train_batch_size=train_batch_size,
@@ -109,31 +114,18 @@ class TOFU(ForgetRetainDataModule):
         )
         if forget not in RETAIN_OF:
             raise UnknownNameError.among("forget", str(forget), RETAIN_OF)
-        numbers = {"questions": questions, "evaluation_rows": evaluation_rows, "max_length": max_length}
-        for name, value in numbers.items():
-            if value is not None and value < 1:
-                raise ConfigurationError(
-                    f"`{name}` must be 1 or above. Found {value}. Give a positive number."
-                )
+        require_positive(questions=questions, evaluation_rows=evaluation_rows)
         self.path = path
         self.forget: Forget = forget
         self.forget_authors = forget_authors
         self.retain_authors = retain_authors
         self.holdout_authors = holdout_authors
+        self.requests = None if requests is None else tuple(str(authors) for authors in requests)
+        self.request = request
         self.authors = authors
         self.questions = questions if questions is not None else (10 if path is None else 20)
         self.data_seed = data_seed if data_seed is not None else seed
-        self.tokenizer_name = tokenizer
-        self.vocab_size = vocab_size
-        self.max_length = max_length
-        self.knowledge = knowledge
         self.evaluation_rows = evaluation_rows
-        self.alternatives = alternatives
-        self.refusals = refusals
-        self._data: TofuRows | None = None
-        self._encoder: Encoder | None = None
-        self._tokenizer_from: str | None = None
-        self._second: dict[Side, Alternatives] = {}
 
     # -------------------------------------------------------------------------------- set-up
 
@@ -143,79 +135,33 @@ class TOFU(ForgetRetainDataModule):
             for name in configurations(self.forget):
                 self._load(name)
 
-    def setup(self, stage: str = "fit") -> None:
-        """Read the data, find the tokenizer and tokenise; a second call only looks whether the model changed."""
-        if self._data is None:
-            self._data = read_rows(
-                self._load,
-                self.forget,
-                forget_authors=self.forget_authors,
-                retain_authors=self.retain_authors,
-                holdout_authors=self.holdout_authors,
-                questions=self.questions,
-                evaluation_rows=self.evaluation_rows,
-            )
-            self._split = self._data.split
-            self.evaluation_sets = self._data.evaluation_sets
-        model: Any = getattr(getattr(self.trainer, "lightning_module", None), "model", None)
-        source = self.tokenizer_name or getattr(model, "name", None)
-        limit = min(self.max_length, getattr(model, "context_length", self.max_length))
-        if self._encoder is None or self._tokenizer_from != source or self._encoder.max_length != limit:
-            self._encoder = Encoder(self._find_tokenizer(source), limit)
-            self._tokenizer_from = source
-            parts: tuple[Part, ...] = ("train",) if self.train_on != "pair" else ("forget", "retain")
-            for part in parts:
-                self._encoder.prime(self.samples(part))
-        if self.train_on == "pair":
-            self._second = {side: self._alternatives(kind) for side, kind in self._wanted().items()}
-            for side, second in self._second.items():
-                second.require_room(self.samples(side), self._encoder)
+    def read(self) -> QuestionRows:
+        """Read the configurations and put them together."""
+        return read_rows(
+            self._load,
+            self.forget,
+            forget_authors=self.forget_authors,
+            retain_authors=self.retain_authors,
+            holdout_authors=self.holdout_authors,
+            requests=self.requests,
+            request=self.request,
+            questions=self.questions,
+            evaluation_rows=self.evaluation_rows,
+        )
 
     def _load(self, configuration: str) -> list[Row]:
         return load_tofu(
             self.path, configuration, authors=self.authors, questions=self.questions, seed=self.data_seed
         )
 
-    def _find_tokenizer(self, source: str | None) -> PreTrainedTokenizerBase:
-        if self._encoder is not None and self._tokenizer_from == source:
-            return self._encoder.tokenizer
-        if source is not None:
-            return load_tokenizer(source)
-        rows = [*self.samples("forget"), *self.samples("retain"), *self._knowledge_rows()]
-        return train_bpe((f"Question: {row.question}\nAnswer: {row.answer}" for row in rows), self.vocab_size)
-
-    # ------------------------------------------------------------------------------- samples
-
-    def _known(self) -> tuple[TofuRows, Encoder]:
-        if self._data is None or self._encoder is None:
-            raise ConfigurationError(
-                "`tokenizer` and rows are known after setup. Found TOFU before it. Call .setup() first."
-            )
-        return self._data, self._encoder
-
-    def _knowledge_rows(self) -> list[QARow]:
-        assert self._data is not None
-        return [row for name in KNOWLEDGE for row in self._data.evaluation_sets[name]]
-
-    def samples(self, part: Part) -> Sequence[QARow]:
-        """Return the pairs of one side, or those of the single stream that ``train_on`` says."""
-        split = self.split
-        assert self._data is not None
-        numbers = {"forget": split.forget, "retain": split.retain, "train": split.forget + split.retain}[part]
-        if part == "train" and self.train_on == "retain":
-            numbers = split.retain
-        rows = [self._data.rows[number] for number in numbers]
-        learn = self._tokenizer_from is None if self.knowledge is None else self.knowledge
-        return rows + self._knowledge_rows() if part == "train" and learn else rows
-
     def unseen_batches(self) -> Iterator[TokenBatch]:
-        """Yield pairs of authors that are in the data set and on neither side, as many as are to be forgotten.
+        """Yield pairs of authors that nobody trained on, as many as are to be forgotten.
 
         Raises:
-            DataError: The two sides together are the whole data set.
+            DataError: The two sides, and earlier requests, together are the whole data set.
         """
         data, _ = self._known()
-        used = {*self.split.forget, *self.split.retain}
+        used = {*self.split.forget, *self.split.retain, *data.earlier}
         rows = [data.rows[number] for number in range(self.split.rows) if number not in used]
         if not rows:
             raise DataError(
@@ -228,110 +174,3 @@ class TOFU(ForgetRetainDataModule):
 
     def _some_authors(self) -> int:
         return max(1, len(self.split.retain) // self.questions // 2)
-
-    def refusal_texts(self) -> tuple[str, ...]:
-        """Return the answers that refuse.
-
-        Raises:
-            DataNotFoundError: The list of refusals is not there.
-            DataError: It holds none.
-        """
-        return refusals(self.refusals)
-
-    def evaluation_samples(self, name: str) -> Sequence[QARow]:
-        """Return the pairs of one evaluation set."""
-        return self.evaluation_sets[name]
-
-    def lengths(self, part: Part) -> list[int]:
-        """Return the tokens of each pair."""
-        _, encoder = self._known()
-        rows = self.samples(part)
-        encoder.prime(rows)
-        return [sum(map(len, encoder(row.question, row.answer, row.index))) for row in rows]
-
-    # ------------------------------------------------------------------------- second answers
-
-    def _wanted(self) -> dict[Side, str]:
-        """Return by side which second answers are wanted, here or by the module's objectives."""
-        objectives: Any = getattr(getattr(self.trainer, "lightning_module", None), "objectives", None) or {}
-        asked = {side: getattr(objectives[side], "answers", None) for side in SIDES if side in objectives}
-        wanted: dict[Side, str] = {side: kind for side, kind in asked.items() if kind is not None}
-        if self.alternatives == "refusals":
-            return dict.fromkeys(SIDES, "refusals")
-        return wanted if self.alternatives is None else wanted | {"forget": self.alternatives}
-
-    def _alternatives(self, kind: str) -> Alternatives:
-        if kind == "refusals":
-            lines = refusals(self.refusals)
-            return Alternatives(lambda row: lines, self.seed)
-        if kind == "mismatch":
-            answers = tuple(row.answer for row in self.samples("retain"))
-            return Alternatives(lambda row: answers, self.seed)
-        table = read_alternatives(kind, self.samples("forget"))
-        return Alternatives(lambda row: table[row.question], self.seed)
-
-    def _answered(self, side: Side, batch: Any, round_: int) -> Any:
-        """Return a side's batch, or list of micro-batches, with its second answers of a round, where it has any."""
-        if side not in self._second:
-            return batch
-        if isinstance(batch, list):
-            return [self._answered(side, part, round_) for part in batch]
-        data, encoder = self._known()
-        rows = [data.rows[number] for number in batch["index"].tolist()]
-        return batch | {"alternative": self._second[side].collate(rows, round_, encoder, self._pad_id)}
-
-    def batch(self, round_: int) -> Any:
-        """Return the batch of one round on this rank, as training gets it, without any loader."""
-        return self._with_answers(super().batch(round_), round_)
-
-    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Give a training batch its second answers, which are those of (seed, round, row)."""
-        training = self.trainer is not None and self.trainer.training
-        return self._with_answers(batch, self._rounds_done()) if training else batch
-
-    def _with_answers(self, batch: Any, round_: int) -> Any:
-        if self.train_on != "pair":
-            return batch
-        return {side: self._answered(side, batch[side], round_) for side in SIDES}
-
-    def probe_batch(self, side: Side, round_: int) -> Any:
-        """Return a batch of one side drawn independently of training: a function of (seed, round, rank)."""
-        return self._answered(side, super().probe_batch(side, round_), round_)
-
-    def batches(self, side: Side) -> Iterator[Any]:
-        """Go once through one side in order, with the second answers of round 0."""
-        for batch in super().batches(side):
-            yield self._answered(side, batch, 0)
-
-    # -------------------------------------------------------------------------------- tokens
-
-    @property
-    def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The tokenizer, known after ``setup``."""
-        return self._known()[1].tokenizer
-
-    @property
-    def traits(self) -> PreTrainedTokenizerBase:
-        """What a model from scratch is built for: the tokenizer, known after ``setup``."""
-        return self.tokenizer
-
-    def save_tokenizer(self, folder: AnyPath) -> None:
-        """Write the tokenizer as a ``from_pretrained`` folder."""
-        save_tokenizer(self.tokenizer, folder)
-
-    def encode(self, question: str, answer: str | None = None) -> Encoded:
-        """Return (prompt ids, answer ids with EOS), tokenised apart; without an answer the second is empty.
-
-        Raises:
-            DataError: The answer has no tokens, or the sequence is too long.
-        """
-        return self._known()[1](question, answer)
-
-    def collate(self, samples: Sequence[QARow]) -> TokenBatch:
-        """Make one right-padded batch of some pairs."""
-        return self._known()[1].collate(samples, self._pad_id)
-
-    @property
-    def _pad_id(self) -> int:
-        pad: Any = self.tokenizer.pad_token_id
-        return int(pad)

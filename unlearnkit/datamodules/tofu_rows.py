@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from itertools import chain
 
 from unlearnkit.artifacts import Split, content_hash
 from unlearnkit.batches import QARow
+from unlearnkit.datamodules.forget_requests import divide, in_authors
+from unlearnkit.datamodules.question_data import QuestionRows
 from unlearnkit.datamodules.tofu_files import Row
 from unlearnkit.errors import ConfigurationError, DataError
 
@@ -16,22 +18,6 @@ RETAIN_OF = {"forget01": "retain99", "forget05": "retain95", "forget10": "retain
 
 KNOWLEDGE = ("real_authors", "world_facts")
 """Sets about the real world; no part of ``full``."""
-
-
-@dataclass(frozen=True)
-class TofuRows:
-    """All rows, the split, and what evaluation compares.
-
-    Attributes:
-        rows: ``full`` in its order, then real authors and world facts; a row's place is its index.
-        split: Forget and retain rows that were kept.
-        evaluation_sets: Rows with perturbed answers: ``forget``, ``retain``, ``real_authors``, ``world_facts``; and
-            ``holdout``, rows on neither side, where some were asked for.
-    """
-
-    rows: list[QARow]
-    split: Split
-    evaluation_sets: dict[str, list[QARow]]
 
 
 def configurations(forget: str) -> list[str]:
@@ -51,9 +37,11 @@ def read_rows(
     forget_authors: int | None = None,
     retain_authors: int | None = None,
     holdout_authors: int | None = None,
+    requests: Sequence[str] | None = None,
+    request: int = 1,
     questions: int = 20,
     evaluation_rows: int | None = None,
-) -> TofuRows:
+) -> QuestionRows:
     """Load the configurations and put them together.
 
     Rows are recognised by their text, never by their position: a row of ``full`` is in the forget set when
@@ -66,6 +54,8 @@ def read_rows(
         forget_authors: Authors of the forget set to keep, from its first on; None keeps all.
         retain_authors: Authors of the retain set to keep; None keeps all.
         holdout_authors: Authors to take off the end of the retain set first, for nobody to train on; None takes none.
+        requests: Authors of each request, as ``TOFU`` says; None makes one of the whole forget set.
+        request: Which of them is to be forgotten now, from 1 on.
         questions: Questions about each author.
         evaluation_rows: Retain rows to evaluate at most; None evaluates all that have perturbed answers.
 
@@ -83,20 +73,28 @@ def read_rows(
         "forget": _first_authors(sides["forget"], forget_authors, questions, "forget_authors", {}),
         "retain": _first_authors(sides["retain"], retain_authors, questions, "retain_authors", perturbed),
     }
+    asked = divide(kept["forget"], requests, request, questions)
+    kept = {"forget": asked.requested[-1], "retain": kept["retain"] + asked.kept}
     places: dict[tuple[str, str], list[int]] = defaultdict(list)
     for number, row in enumerate(loaded["full"]):
         places[_key(row)].append(number)
     split = Split(
-        name=forget,
+        name=forget if requests is None else f"{forget}, request {request} of {len(requests)}",
         forget=_numbers(kept["forget"], places, forget),
         retain=_numbers(kept["retain"], places, RETAIN_OF[forget]),
         # All texts and no path: the same data in another folder are the same source.
         source=f"TOFU rows {content_hash([loaded[name] for name in names])}",
         rows=len(loaded["full"]),
     )
+    earlier = [_numbers(rows, places, forget) for rows in asked.requested[:-1]]
+    requested = () if requests is None else (*earlier, split.forget)
     rows = [_qa_row(number, perturbed.get(_key(row), row)) for number, row in enumerate(loaded["full"])]
     sets = {
-        "forget": [rows[number] for number in split.forget if rows[number].perturbed_answers],
+        "forget": [
+            rows[number]
+            for number in (*chain.from_iterable(earlier), *split.forget)
+            if rows[number].perturbed_answers
+        ],
         "retain": [rows[number] for number in split.retain if rows[number].perturbed_answers],
     }
     sets["retain"] = sets["retain"][:evaluation_rows]
@@ -112,7 +110,8 @@ def read_rows(
         start = len(rows)
         sets[name] = [_qa_row(start + i, row) for i, row in enumerate(loaded[f"{name}_perturbed"])]
         rows += sets[name]
-    return TofuRows(rows, split, sets)
+    knowledge = [row for name in KNOWLEDGE for row in sets[name]]
+    return QuestionRows(rows, split, sets, knowledge, requested)
 
 
 def _key(row: Row) -> tuple[str, str]:
@@ -146,7 +145,7 @@ def _first_authors(
     """Return the rows of the first authors; those whose rows are all in ``wanted`` go before the others."""
     if authors is None:
         return rows
-    groups = [rows[low : low + questions] for low in range(0, len(rows), questions)]
+    groups = in_authors(rows, questions)
     if not 1 <= authors <= len(groups):
         raise ConfigurationError(
             f"`{argument}` must be from 1 to {len(groups)}, the authors there are ({questions} questions each). "
@@ -160,7 +159,7 @@ def _carved(rows: list[Row], authors: int | None, questions: int) -> tuple[list[
     """Return the rows that stay, and those of the last authors."""
     if authors is None:
         return rows, []
-    groups = [rows[low : low + questions] for low in range(0, len(rows), questions)]
+    groups = in_authors(rows, questions)
     if not 1 <= authors < len(groups):
         raise ConfigurationError(
             f"`holdout_authors` must be from 1 to {len(groups) - 1}, so that an author is left to retain. Found "
