@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
+import yaml
 from lightning.pytorch import Trainer
 from PIL import Image
 
 from unlearnkit.datamodules import ForgetSet, Images, ImageSet
-from unlearnkit.datamodules.images import _of_one_kind
+from unlearnkit.datamodules.images import PACKAGED, _of_one_kind
 from unlearnkit.errors import ConfigurationError, DataError, UnknownNameError
 from unlearnkit.models import ImageClassifier
 from unlearnkit.modules import UnlearningModule
 from unlearnkit.objectives import NLL, AscentNLL
+from unlearnkit.packaged import CONFIGS
 from unlearnkit.strategies import NGDiff
 
 
@@ -179,3 +181,16 @@ def test_the_first_classes_alone() -> None:
         DataError, match="`first_classes` must be at most the number of classes. Found 11 of the 10"
     ):
         Images("digits", first_classes=11).setup()
+
+
+@pytest.mark.parametrize("source", PACKAGED)
+def test_the_recipe_of_a_target_is_packaged_for_these_data(source: str) -> None:
+    recipe = Images(source).target_recipe
+    assert yaml.safe_load((CONFIGS / recipe).read_text())["data"]["init_args"]["source"] == source
+
+
+def test_data_from_elsewhere_are_named_beside_the_recipe() -> None:
+    assert Images("a/tiny-imagenet").target_recipe == (
+        "tiny_imagenet/finetune.yaml --data.source=a/tiny-imagenet"
+    )
+    assert Images("my/birds").target_recipe == "cifar10/finetune.yaml --data.source=my/birds"

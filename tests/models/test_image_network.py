@@ -82,3 +82,9 @@ def test_the_small_swin_takes_the_images_height_and_refuses_what_its_windows_can
         ConfigurationError, match="small_swin must have images whose height is a multiple of 16"
     ):
         build_network("small_swin", 10, 1, 8)
+
+
+@pytest.mark.parametrize("name", ["small", "small_swin"])
+def test_own_networks_have_no_published_weights(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"`pretrained` must be false with network '{name}'"):
+        build_network(name, 10, 3, 32, pretrained=True)

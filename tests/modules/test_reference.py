@@ -14,8 +14,10 @@ from torch import nn
 
 from tests.modules.test_resume import data
 from tests.modules.tiny import flat, loader, pairs, quiet, tiny_lm
+from unlearnkit.datamodules import Images
 from unlearnkit.errors import MismatchError
-from unlearnkit.models import CausalLM, LoRA
+from unlearnkit.models import CausalLM, ImageClassifier, LoRA, image_classifier
+from unlearnkit.models.image_network import SmallNet
 from unlearnkit.modules import UnlearningModule
 from unlearnkit.modules.reference import TargetReference, fingerprint, require_same_target
 from unlearnkit.objectives import NLL, NPO, KLToReference
@@ -185,11 +187,34 @@ def test_the_reference_gets_the_precision_of_the_model():
 def test_a_model_of_random_weights_is_remarked_on_but_not_when_it_is_resumed(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "unlearnkit"):
         fit(built(), tmp_path)
-    assert "it has nothing to forget" in caplog.text
+    assert "just built with random weights: it has nothing to forget" in caplog.text
+    assert "`unlearnkit fit --config tofu/finetune.yaml`, then `unlearnkit export`" in caplog.text
     caplog.clear()
     with caplog.at_level(logging.WARNING, "unlearnkit"):
         fit(built(), resume=tmp_path / "step=2.ckpt")
     assert "nothing to forget" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("kept", "words"), [(True, "`unlearnkit fit --config digits/finetune.yaml`"), (False, "FinetuningModule")]
+)
+def test_the_remark_names_how_these_data_make_a_target(kept, words, monkeypatch, caplog):
+    images = Images("digits", per_class=4)
+    if not kept:  # a data module of one's own
+        monkeypatch.setattr(Images, "target_recipe", None)
+    module = UnlearningModule(ImageClassifier(), optimizer=sgd)
+    with caplog.at_level(logging.WARNING, "unlearnkit"):
+        quiet(max_steps=1).fit(module, datamodule=images)
+    (said,) = [record.message for record in caplog.records if "nothing to forget" in record.message]
+    assert words in said and "tofu" not in said and "with random weights" in said
+
+
+def test_of_a_pretrained_network_the_last_layer_alone_is_random(monkeypatch, caplog):
+    monkeypatch.setattr(image_classifier, "build_network", lambda *given: SmallNet(given[1], given[2]))
+    model = ImageClassifier(network="resnet18", pretrained=True)
+    with caplog.at_level(logging.WARNING, "unlearnkit"):
+        quiet(max_steps=1).fit(UnlearningModule(model, optimizer=sgd), datamodule=Images(per_class=4))
+    assert "just built with a random last layer: it has nothing to forget" in caplog.text
 
 
 # ------------------------------------------------------------------------------- trained adapters

@@ -20,6 +20,7 @@ from unlearnkit.batches import SIDES, Side
 from unlearnkit.datamodules.loader import RoundLoader
 from unlearnkit.datamodules.sampler import RoundSampler, Stream
 from unlearnkit.errors import ConfigurationError, MismatchError, UnknownNameError
+from unlearnkit.packaged import CONFIGS
 
 TrainOn = Literal["full", "retain", "pair"]
 EpochLength = Literal["forget", "retain"] | int
@@ -135,6 +136,12 @@ class ForgetRetainDataModule(LightningDataModule):
         size = self.batch_sizes["train"]
         for start in range(0, len(samples), size):
             yield self.collate([samples[i] for i in range(start, min(start + size, len(samples)))])
+
+    @property
+    def target_recipe(self) -> str | None:
+        """Packaged configuration that makes a target of these data, with options; None where there is none."""
+        name = f"{type(self).__name__.lower()}/finetune.yaml"
+        return name if (CONFIGS / name).is_file() else None
 
     # -------------------------------------------------------------------------------- rounds
 

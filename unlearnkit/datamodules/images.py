@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -17,6 +18,14 @@ from unlearnkit.datamodules.image_selection import ForgetSet
 from unlearnkit.errors import ConfigurationError, DataError, UnknownNameError
 
 Augmentation = Literal["none", "crop", "crop_flip"]
+
+PACKAGED = {
+    "digits": "digits",
+    "uoft-cs/cifar10": "cifar10",
+    "uoft-cs/cifar100": "cifar100",
+    "zh-plus/tiny-imagenet": "tiny_imagenet",
+}
+"""Sources of the packaged configurations, and the folders that these are in."""
 
 
 class Images(ForgetRetainDataModule):
@@ -165,6 +174,18 @@ class Images(ForgetRetainDataModule):
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, known after ``setup``."""
         return self._known()[0].classes
+
+    @property
+    def target_recipe(self) -> str:
+        """Packaged configuration that makes a target of these data, with options; of other data the nearest one.
+
+        >>> Images("digits").target_recipe, Images("my/cifar100").target_recipe
+        ('digits/finetune.yaml', 'cifar100/finetune.yaml --data.source=my/cifar100')
+        """
+        last = Path(self.source).name
+        folder = next((own for source, own in PACKAGED.items() if Path(source).name == last), "cifar10")
+        recipe = f"{folder}/finetune.yaml"
+        return recipe if self.source in PACKAGED else f"{recipe} --data.source={self.source}"
 
     @property
     def retained_classes(self) -> list[int]:

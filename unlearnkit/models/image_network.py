@@ -10,6 +10,9 @@ from unlearnkit.errors import ConfigurationError, DataNotFoundError, UnknownName
 
 Stem = Literal["auto", "cifar", "imagenet"]
 
+OWN = ("small", "small_swin")
+"""Networks of this library alone."""
+
 SMALL = 64
 """Height up to which ``auto`` gives a ResNet the stem for small images."""
 
@@ -31,10 +34,16 @@ def build_network(
     Raises:
         UnknownNameError: There is no such network, or ``stem`` is none of the three.
         DataNotFoundError: The weights are not to be had.
-        ConfigurationError: A network of torchvision cannot be fitted to the data.
+        ConfigurationError: A network of torchvision cannot be fitted to the data, ``small_swin``'s windows do not tile
+            the images, or ``pretrained`` is asked of one that has no weights.
     """
     if stem not in ("auto", "cifar", "imagenet"):
         raise UnknownNameError.among("stem", stem, ["auto", "cifar", "imagenet"])
+    if name in OWN and pretrained:
+        raise ConfigurationError(
+            f"`pretrained` must be false with network {name!r}, of which nobody has published weights. Found true. Leave "
+            "it out, or use a network of torchvision or timm."
+        )
     if name == "small":
         return SmallNet(classes, channels)
     if name == "small_swin":
@@ -61,7 +70,7 @@ def build_network(
             f"`pretrained` weights must be within reach. Found none of {name!r} ({type(error).__name__}). "
             "Set pretrained=false to train from scratch, or give the `name` of a folder with a saved model."
         ) from error
-    raise UnknownNameError.among("network", name, ["small", "small_swin", *known, *timm.list_models()])
+    raise UnknownNameError.among("network", name, [*OWN, *known, *timm.list_models()])
 
 
 class SmallNet(nn.Module):

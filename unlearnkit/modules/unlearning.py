@@ -169,10 +169,14 @@ class UnlearningModule(EvaluatedModule):
         self.model.train()
         open_next_epoch(self.trainer)
         if self._outside["random"] and self.host.round == 0:
+            recipe = getattr(getattr(self.trainer, "datamodule", None), "target_recipe", None)
             log.warning(
-                "The model to unlearn from was just built from scratch with random weights: it has nothing to "
-                "forget. Make a target first (`unlearnkit fit --config tofu/finetune.yaml`, then `unlearnkit "
-                "export`) and name its folder: --model.model.name=FOLDER."
+                "The model to unlearn from was just built %s: it has nothing to forget. Make a target first (%s, then "
+                "`unlearnkit export`) and name its folder: --model.model.name=FOLDER.",
+                "with a random last layer"
+                if getattr(self.model, "pretrained", False)
+                else "with random weights",
+                f"`unlearnkit fit --config {recipe}`" if recipe else "train it with FinetuningModule",
             )
         if self.cache_reference and self._compared_sides:
             self._outside["reference"] = ask_ahead(self.trainer, self.reference(), self._compared_sides)
