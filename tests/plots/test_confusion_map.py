@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from unlearnkit.errors import ConfigurationError
+from unlearnkit.errors import ConfigurationError, UnknownNameError
 from unlearnkit.plots import confusion_map, file_axes
 
 COUNTS = {"cat": {"cat": 3, "dog": 1}, "dog": {"dog": 5}}
@@ -37,3 +37,8 @@ def test_twenty_names_do_not_touch_and_more_are_refused() -> None:
     assert all(upper.y0 >= lower.y1 - 1 for upper, lower in pairwise(boxes))
     with pytest.raises(ConfigurationError, match="`classes` must be 20 at most.*Found 21"):
         confusion_map({}, [*names, "one more"], ax=file_axes())
+
+
+def test_a_forgotten_class_that_is_not_drawn_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match="`forgotten` must be one of: cat, dog. Found 'cow'"):
+        confusion_map(COUNTS, ["cat", "dog"], ["cow"], file_axes())

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from unlearnkit.errors import UnknownNameError
 from unlearnkit.plots import ROLES, file_axes, over_rounds
 
 KEY = "forget_accuracy"
@@ -74,6 +75,13 @@ def test_a_method_looks_the_same_whichever_are_drawn() -> None:
     both, one = (artists(over_rounds(TWO, KEY, file_axes(), chosen)) for chosen in (None, ["ft"]))
     assert "mean:ga" not in one and one["mean:ft"].get_color() == both["mean:ft"].get_color()
     assert one["mean:ft"].get_marker() == both["mean:ft"].get_marker()
+
+
+def test_an_unknown_method_is_named() -> None:
+    with pytest.raises(
+        UnknownNameError, match="`methods` must be one of: ft, ga. Found 'gaa'. Did you mean 'ga'"
+    ):
+        over_rounds(TWO, KEY, file_axes(), ["ft", "gaa"])
 
 
 def test_without_a_reference_there_is_no_line_for_it() -> None:

@@ -66,6 +66,14 @@ def test_without_attacks_there_is_none():
     assert gap_table(FULL | {"rows": rows}) is None
 
 
+def test_a_reference_that_seeds_share_has_no_spread():
+    """All its rows are one model, so that 0.00 would be no finding."""
+    same = results(retrained=[(0.8, 1.0, 0.9, 0.7)] * 2, target=[(1.0, 1.0, 0.9, 0.9)] * 2)
+    grid = gap_table(same | {"protocol": {"target_seed": 0}})
+    assert line(grid, "retrained")[-1] == "–" and "share one retrained reference" in grid.markdown()
+    assert line(gap_table(FULL), "retrained")[-1] == "0.75" and "share" not in gap_table(FULL).markdown()
+
+
 def test_it_says_what_it_is():
     text = gap_table(FULL).markdown()
     assert "as in paper 002" in text and "bootstrap" in text and "Std divides by the number of seeds" in text

@@ -47,8 +47,9 @@ DEFINITIONS = {
         "trained on all retain (members) against all test images, calls members; near the retrained model's is good"
     ),
     "mia_confidence_nonmember_rate": (
-        "MIA of SalUn: fraction of forget images that an SVC on the probability of the true class, trained on "
-        "retain against test images, calls non-members; near the retrained model's is good"
+        "MIA of SalUn: fraction of forget images that an SVC on the probability of the label, trained on as many "
+        "retain as test images (evenly spread, `attack_rows` of either kind at most), calls non-members; near the "
+        "retrained model's is good"
     ),
     "js_divergence": (
         "mean Jensen-Shannon divergence from the retrained model's predictions of the forget images, nats, both in "
@@ -79,7 +80,8 @@ class ClassificationEvaluator(Evaluator):
         batch_size: Images in a batch.
         rows: Images of each set to evaluate, evenly spread over it (sets may be sorted by class); None evaluates all.
         attacks: Whether the membership attacks are made.
-        attack_rows: Images of either kind that the SVC is trained on at most; None takes all, as SalUn does.
+        attack_rows: Images of either kind that the SVC is trained on at most; None takes as many retain images as
+            there are test images, as SalUn does.
 
     Raises:
         ConfigurationError: A number is below 1.

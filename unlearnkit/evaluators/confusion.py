@@ -16,11 +16,11 @@ MOST = 10
 
 
 def confusion(log_probabilities: Tensor, labels: Tensor) -> list[list[int]]:
-    """Return counts, row by true class, column by predicted class; images without an answer (NaN) are not counted.
+    """Return counts, row by label, column by predicted class; images without an answer (NaN) are not counted.
 
     Args:
         log_probabilities: [n, classes].
-        labels: [n].
+        labels: [n]; of training images those that were trained on, noise included.
 
     >>> confusion(torch.tensor([[0.7, 0.3], [0.2, 0.8], [float("nan")] * 2]).log(), torch.tensor([0, 0, 1]))
     [[1, 1], [0, 0]]
@@ -46,7 +46,7 @@ def shown(
 
     Returns:
         ``set``, ``classes`` (all names where the table is whole, else none), ``forgotten`` (names), and ``counts``:
-        true class -> predicted class -> images, without zeros.
+        label -> predicted class -> images, without zeros.
 
     >>> shown({"test": [[5, 1], [2, 0]]}, ["cat", "dog"], [1])["counts"]
     {'cat': {'cat': 5, 'dog': 1}, 'dog': {'cat': 2}}

@@ -41,8 +41,8 @@ def build_network(
         raise UnknownNameError.among("stem", stem, ["auto", "cifar", "imagenet"])
     if name in OWN and pretrained:
         raise ConfigurationError(
-            f"`pretrained` must be false with network {name!r}, of which nobody has published weights. Found true. Leave "
-            "it out, or use a network of torchvision or timm."
+            f"`pretrained` must be false with network {name!r}, of which there are no published weights. Found true. "
+            "Leave it out, or use a network of torchvision or timm."
         )
     if name == "small":
         return SmallNet(classes, channels)

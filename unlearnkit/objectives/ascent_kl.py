@@ -16,9 +16,11 @@ class AscentKL(KLToReference):
 
     Args:
         temperature: As for ``KLToReference``.
+        parity: As for ``KLToReference``.
 
     Raises:
         ConfigurationError: ``temperature`` is not above 0.
+        UnknownNameError: ``parity`` is neither of the two.
 
     >>> from unlearnkit.testing import ToyClassifier, toy_pair
     >>> model, target, batch = ToyClassifier(seed=0), ToyClassifier(seed=1), toy_pair(seed=0)["forget"]

@@ -29,7 +29,7 @@ class KLToReference(Objective):
 
     Args:
         temperature: T, what logits are divided by on both sides; ``T^2`` keeps the gradient's size (Hinton et al.
-            2015). 1 in TOFU and paper 002, 4 and 2 in SCRUB.
+            2015). 1 in TOFU and in DualOptim's code (paper 002), 4 and 2 in SCRUB.
         parity: ``paper``, or ``open-unlearning`` for the number of its code, TOFU's and closer-look's: every
             position of each row is a unit, prompt, padding and the last one included.
 

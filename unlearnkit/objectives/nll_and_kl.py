@@ -7,7 +7,14 @@ from typing import Any
 import torch
 
 from unlearnkit.errors import ConfigurationError
-from unlearnkit.objectives.base import Objective, PerSample, Reference, UnlearnableModel, require_reference
+from unlearnkit.objectives.base import (
+    Objective,
+    PerSample,
+    Reference,
+    UnlearnableModel,
+    require_positive,
+    require_reference,
+)
 from unlearnkit.objectives.kl_to_reference import divergence_from
 
 
@@ -38,11 +45,10 @@ class NLLAndKL(Objective):
         if gamma < 0 or alpha < 0 or gamma + alpha == 0:
             raise ConfigurationError(
                 "`gamma` and `alpha` must be 0 or above, and not both 0. "
-                f"Found gamma={gamma}, alpha={alpha}. Paper 002 uses gamma=1, alpha=0.5."
+                f"Found gamma={gamma}, alpha={alpha}. Use e.g. gamma=1, alpha=0.5, as DualOptim's code does."
             )
-        if not temperature > 0:
-            raise ConfigurationError(f"`temperature` must be above 0. Found {temperature}. Use e.g. 1.")
-        self.gamma, self.alpha, self.temperature = gamma, alpha, temperature
+        self.gamma, self.alpha = gamma, alpha
+        self.temperature = require_positive("temperature", temperature)
 
     def forward(self, model: UnlearnableModel, batch: Any, reference: Reference | None = None) -> PerSample:
         """Return each sample's weighted sum [batch], nats, and its number of units [batch]."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from unlearnkit.errors import ConfigurationError
+from unlearnkit.errors import ConfigurationError, UnknownNameError
 from unlearnkit.plots.figure import notebook_axes
 from unlearnkit.plots.palette import ROLES, figure_style
 
@@ -23,12 +23,12 @@ def confusion_map(
     ax: Axes | None = None,
     title: str = "",
 ) -> Axes:
-    """Draw the share of each true class's images (a row) that is taken for each class (a column), 0 to 1.
+    """Draw the share of the images of each label (a row) that is taken for each class (a column), 0 to 1.
 
     A class without images is an empty row.
 
     Args:
-        counts: True class -> predicted class -> images; what is missing is 0.
+        counts: Label -> predicted class -> images; what is missing is 0.
         classes: Names in their order, not more than 20.
         forgotten: Classes whose row is framed.
         ax: Axes to draw on; None makes a figure 6 inches wide.
@@ -39,6 +39,7 @@ def confusion_map(
 
     Raises:
         ConfigurationError: There are more than 20 classes, whose names could not be read.
+        UnknownNameError: A forgotten class is not among them.
 
     >>> axes = confusion_map({"cat": {"cat": 3, "dog": 1}, "dog": {"cat": 2}}, ["cat", "dog"])
     >>> axes.images[0].get_array().tolist()
@@ -52,6 +53,9 @@ def confusion_map(
             f"`classes` must be 20 at most, so that their names can be read. Found {len(classes)}. "
             "Draw the classes of interest only."
         )
+    for name in forgotten:
+        if name not in classes:
+            raise UnknownNameError.among("forgotten", name, classes)
     sums = {name: max(1, sum(counts.get(name, {}).values())) for name in classes}
     shares = [[counts.get(row, {}).get(column, 0) / sums[row] for column in classes] for row in classes]
     with figure_style():

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
+from unlearnkit.errors import UnknownNameError
 from unlearnkit.plots.figure import notebook_axes
 from unlearnkit.plots.palette import ROLES, figure_style, method_styles
 from unlearnkit.plots.paths import Results, Row, label_of, mean, methods_of, path_of, role_values
@@ -46,6 +47,7 @@ def over_rounds(
 
     Raises:
         ConfigurationError: The results hold no list of rows.
+        UnknownNameError: There is no such method in the results.
 
     >>> from unlearnkit.testing.results import made_up_results
     >>> axes = over_rounds(made_up_results(methods=2, seeds=3), "forget_rouge")
@@ -53,7 +55,11 @@ def over_rounds(
     ['retrained', 'mean:gd', 'mean:ga']
     """
     grouped = methods_of(results)
-    chosen = grouped if methods is None else {name: grouped[name] for name in methods}
+    named = list(grouped if methods is None else methods)
+    for name in named:
+        if name not in grouped:
+            raise UnknownNameError.among("methods", name, grouped)
+    chosen = {name: grouped[name] for name in named}
     found = quantity(key, results)
     with figure_style():
         axes = notebook_axes(3.2) if ax is None else ax

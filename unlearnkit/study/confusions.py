@@ -24,7 +24,7 @@ class Confusion:
 
     Attributes:
         label: The model's name to print.
-        counts: True class -> predicted class -> images.
+        counts: Label -> predicted class -> images.
     """
 
     label: str

@@ -140,7 +140,7 @@ def _confusion(results: Results) -> list[Figure]:
         Figure(
             "confusion",
             f"What {found.images} images are taken for, before and after, all seeds together",
-            f"Confusion of {', '.join(models)}, row by true class, column by predicted class.{framed}",
+            f"Confusion of {', '.join(models)}, row by label, column by predicted class.{framed}",
             panels[0],
         )
     ]

@@ -24,7 +24,8 @@ def gap_table(results: Results) -> Grid | None:
 
     Gap is the mean of the four distances between means over seeds; Std the mean of their four standard deviations.
     Intervals are of 95 %, by drawing seeds with replacement, each with its own retrained reference: they cover the
-    seeds that were run, and of few seeds less than they say.
+    seeds that were run, and of few seeds less than they say. A reference that all seeds share (``target_seed``) has no
+    Std, and intervals leave out that another one would have other numbers.
 
     Args:
         results: A results dict as ``compare`` writes it, of ClassificationEvaluator.
@@ -47,6 +48,7 @@ def gap_table(results: Results) -> Grid | None:
         or not whole
     ):
         return None
+    shared = (results.get("protocol") or {}).get("target_seed") is not None
     names = [quantity(name, results) for name in NUMBERS]
     reference = list(retrained.values())
     body = [
@@ -54,7 +56,7 @@ def gap_table(results: Results) -> Grid | None:
             Cell.text("retrained"),
             *_means(reference, None),
             Cell.text(MISSING),
-            _percent(average_std(reference)),
+            Cell.text(MISSING) if shared else _percent(average_std(reference)),
         )
     ]
     body += [_line(seeds, retrained) for seeds in groups]
@@ -69,8 +71,9 @@ def gap_table(results: Results) -> Grid | None:
         ),
         tuple(body),
         (
-            f"Intervals: {DRAWS} bootstrap draws of the {len(retrained)} seeds, each with its retrained reference; of "
-            "so few seeds they cover less than 95 %. Std divides by the number of seeds.",
+            f"Intervals: {DRAWS} bootstrap draws of the {len(retrained)} seeds, "
+            + ("which share one retrained reference" if shared else "each with its retrained reference")
+            + "; of so few seeds they cover less than 95 %. Std divides by the number of seeds.",
             caption(results),
         ),
     )

@@ -68,15 +68,15 @@ def entropy_member_rate(retain: Tensor, test: Tensor, forget: Tensor) -> float:
 def confidence_nonmember_rate(retain: Tensor, test: Tensor, forget: Tensor, rows: int | None = 2000) -> float:
     """Return the fraction of forget images called *non-members* by an SVC on the true class's probability (SalUn).
 
-    As many retain images as there are test images, evenly spread, are set against the test images; the machine is
-    SVC(C=3, RBF kernel, gamma "auto").
+    As many retain images as there are test images, evenly spread (SalUn takes the first ones), are set against the
+    test images; the machine is SVC(C=3, RBF kernel, gamma "auto").
 
     Args:
         retain: Probability of its own label of each retain image, [n].
         test: Of each test image.
         forget: Of each forget image.
         rows: Images of either kind that the machine is trained on at most: its time grows with their square. None
-            takes all, as SalUn does.
+            takes as many as there are test images, as SalUn does.
 
     Returns:
         A fraction; NaN where a score is not finite, which is a model that diverged.
