@@ -22,8 +22,8 @@ class RandomLabels(Objective):
     The published code bases differ, and both are here. ``once`` draws one wrong label for each sample and keeps it
     (SFRon's): a function of seed and row, so that it is the same in every epoch, on every rank and after a resume.
     ``every_round`` draws anew in each batch among *all* classes, the true one too (SalUn's and DualOptim's). It draws
-    from the round's own generator, so that a resume draws the same; ranks and micro-batches draw each for
-    themselves, so that two processes are another run than one.
+    from torch's own generator, which a training run seeds for each round, so that a resume draws the same; ranks and
+    micro-batches draw each for themselves, so that two processes are another run than one.
 
     Args:
         draw: ``once`` or ``every_round``.
