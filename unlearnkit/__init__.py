@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unlearnkit.callbacks import GeN
-    from unlearnkit.datamodules import TOFU, ForgetSet, Images, PairedDatasets
-    from unlearnkit.evaluators import ClassificationEvaluator, TOFUEvaluator
+    from unlearnkit.datamodules import MUSE, TOFU, ForgetSet, Images, PairedDatasets
+    from unlearnkit.evaluators import ClassificationEvaluator, MUSEEvaluator, TOFUEvaluator
     from unlearnkit.host import PlainHost
     from unlearnkit.models import CausalLM, ImageClassifier, LoRA
     from unlearnkit.modules import FinetuningModule, UnlearningModule
@@ -108,6 +108,8 @@ _HOMES = {
     "LogitMargin": "unlearnkit.objectives",
     "LossNorm": "unlearnkit.strategies",
     "MGDA": "unlearnkit.strategies",
+    "MUSE": "unlearnkit.datamodules",
+    "MUSEEvaluator": "unlearnkit.evaluators",
     "MaxEntropy": "unlearnkit.objectives",
     "Mismatch": "unlearnkit.objectives",
     "NGDiff": "unlearnkit.strategies",
@@ -144,6 +146,7 @@ __all__ = [
     "IMTLG",
     "LLMU",
     "MGDA",
+    "MUSE",
     "NLL",
     "NPO",
     "RLW",
@@ -180,6 +183,7 @@ __all__ = [
     "LoRA",
     "LogitMargin",
     "LossNorm",
+    "MUSEEvaluator",
     "MaxEntropy",
     "Mismatch",
     "NGDiff",

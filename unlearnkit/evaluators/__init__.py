@@ -2,14 +2,19 @@
 
 from unlearnkit.evaluators.base import Evaluation, Evaluator, read, require_comparable, write
 from unlearnkit.evaluators.classification import ClassificationEvaluator
+from unlearnkit.evaluators.muse import MUSEEvaluator
+from unlearnkit.evaluators.muse_requests import scalability, sustainability
 from unlearnkit.evaluators.tofu import TOFUEvaluator
 
 __all__ = [
     "ClassificationEvaluator",
     "Evaluation",
     "Evaluator",
+    "MUSEEvaluator",
     "TOFUEvaluator",
     "read",
     "require_comparable",
+    "scalability",
+    "sustainability",
     "write",
 ]

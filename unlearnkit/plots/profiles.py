@@ -50,6 +50,20 @@ PROFILES = {
             "qual.: forget quality as a p-value, log10: the same as a power of ten."
         ),
     ),
+    "muse": Profile(
+        columns=(
+            "forget_verbmem", "forget_knowmem", "retain_knowmem", "privleak", "verbmem", "knowmem", "utility",
+            "forget_loss", "retain_loss", "seconds",
+        ),
+        forget="forget_verbmem",
+        keep="retain_knowmem",
+        beside=("forget_knowmem", "utility", "retain_loss", "privleak"),
+        tolerance=0.05,
+        abbreviations=(
+            "F: forget set, R: retain set; verb, know: MUSE's verbatim and knowledge memorisation (ROUGE-L F); PL: "
+            "privacy leakage, per cent; 001: paper 001's Verbmem, Knowmem and Utility (ROUGE-L recall)."
+        ),
+    ),
     "classification": Profile(
         columns=(
             "forget_accuracy", "retain_accuracy", "test_accuracy", "forget_class_test_accuracy",

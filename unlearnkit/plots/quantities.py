@@ -96,6 +96,31 @@ QUANTITIES: dict[str, Quantity] = {
             "The same as a power of ten.",
         ),
         Quantity(
+            "forget_verbmem", "forget verbatim memorisation", ("F", "verb"), "near", "fraction",
+            f"ROUGE-L F of the model's continuations of broken-off forget texts with the true ones (MUSE). {_OVER}",
+        ),
+        Quantity(
+            "forget_knowmem", "forget knowledge memorisation", ("F", "know"), "near", "fraction",
+            f"ROUGE-L F of answers to questions about the forget texts (MUSE). {_OVER}",
+        ),
+        Quantity(
+            "retain_knowmem", "retain knowledge memorisation", ("R", "know"), "up", "fraction",
+            "The same about the retain texts: what must be kept (MUSE's utility).",
+        ),
+        Quantity(
+            "verbmem", "Verbmem (001)", ("001", "verb"), "down", "fraction",
+            "ROUGE-L recall of the continuations of the forget set (paper 001, eq. 8).",
+        ),
+        Quantity(
+            "knowmem", "Knowmem (001)", ("001", "know"), "down", "fraction",
+            "ROUGE-L recall of the answers to questions about the forget set (paper 001, eq. 9).",
+        ),
+        Quantity(
+            "privleak", "privacy leakage (%)", ("PL", "%"), "near", "count",
+            "Distance of the Min-40% attack's area from the retrained model's, per cent of it: -100 where the forget "
+            "texts are known by heart, 0 as retrained, above it they look less known than texts never seen.",
+        ),
+        Quantity(
             "forget_accuracy", "forget accuracy", ("FA",), "near", "fraction",
             f"Share of the forget images classified as their training label. {_OVER}",
         ),

@@ -50,11 +50,15 @@ def describe(data: dict[str, Any]) -> str:
     'locuslab/TOFU, forget10, 5 forget and 5 retain authors'
     >>> describe({"source": "digits", "forget": {"fraction": 0.1}, "label_noise": 0.1})
     'digits, forget 10 % at random, 10 % label noise'
+    >>> describe({"path": None, "articles": 80, "forget": "sust_2"})
+    'generated news (80 articles), sust_2'
     """
     if "source" in data:
         return _describe_images(data)
     if data.get("path"):
         parts = [str(data["path"])]
+    elif "articles" in data:
+        parts = [f"generated news ({data['articles']} articles)"]
     else:
         parts = [f"generated authors ({data.get('authors')} x {data.get('questions') or 10} questions)"]
     parts.append(str(data.get("forget")))
