@@ -92,7 +92,7 @@ def read_rows(
     sets = {
         "forget": [
             rows[number]
-            for number in (*chain.from_iterable(earlier), *split.forget)
+            for number in (*split.forget, *chain.from_iterable(earlier))
             if rows[number].perturbed_answers
         ],
         "retain": [rows[number] for number in split.retain if rows[number].perturbed_answers],

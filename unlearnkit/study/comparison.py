@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -59,14 +59,25 @@ def compare(config: str, **overrides: Any) -> dict[str, Any]:
     Raises:
         ConfigurationError: An option is unknown or out of its range.
     """
+    return called("compare", _run, config, overrides)
+
+
+def called(
+    command: str, run: Callable[[list[str], Console], dict[str, Any]], config: str, overrides: dict[str, Any]
+) -> dict[str, Any]:
+    """Run a command with its options as keywords.
+
+    Raises:
+        ConfigurationError: An option is unknown or out of its range.
+    """
     given = [f"--config={config}"]
     given += [f"--{name.replace('__', '.')}={_as_argument(value)}" for name, value in overrides.items()]
     try:
-        return _run(given, Console(stderr=True))
+        return run(given, Console(stderr=True))
     except ArgumentError as error:
         raise ConfigurationError(
-            f"`overrides` must be options of `unlearnkit compare`. Found: {error}. "
-            "`unlearnkit compare --help` lists them."
+            f"`overrides` must be options of `unlearnkit {command}`. Found: {error}. "
+            f"`unlearnkit {command} --help` lists them."
         ) from error
 
 
@@ -79,7 +90,7 @@ def _as_argument(value: Any) -> str:
 def _run(given: list[str], console: Console) -> dict[str, Any]:
     parser = comparison_parser()
     setting = Setting(parser, parser.parse_args(resolve_configs(given)))
-    methods = _methods(setting)
+    methods = checked_methods(setting)
     splits = {seed: _split_hash(setting, seed) for seed in setting.config.seeds}
     _require_one_split(setting, splits)
     out = Path(setting.config.out or f"runs/{setting.config.name}-{setting.key[:8]}")
@@ -116,7 +127,7 @@ def _run(given: list[str], console: Console) -> dict[str, Any]:
     return results
 
 
-def _methods(setting: Setting) -> list[Method]:
+def checked_methods(setting: Setting) -> list[Method]:
     """Read the methods, and build each once: what is wrong with one shows before anything is trained.
 
     Raises:

@@ -88,7 +88,7 @@ def train(
     # The target is where every method's path starts, the reference's level is where paths are compared:
     # both on the rows that the paths are evaluated on.
     evaluator = _path_evaluator(setting, built)
-    kept = _path_reference(folder) if role == "target" else None
+    kept = _path_reference(folder.parent) if role == "target" else None
     start = evaluator.evaluate(built.model, built.data, read(kept) if kept else None)
     if role == "retrained":
         start = evaluator.with_reference(start, start)
@@ -107,9 +107,21 @@ def unlearn_with(
     folder: Path,
     key: str,
     progress: StudyProgress,
-    reference: dict[str, Any],
+    reference: dict[str, Any] | None,
+    home: Path | None = None,
 ) -> dict[str, Any]:
     """Run one method from the target and evaluate it along its way and at its end.
+
+    Args:
+        setting: The comparison.
+        method: The method.
+        seed: Seed of its draws.
+        target: Folder of the run whose model it starts from.
+        folder: Folder to write.
+        key: Hash of all that decides the result.
+        progress: The bar to move on.
+        reference: Evaluation of the retrained model.
+        home: Folder in which the retrained reference's lies; None takes the target's own.
 
     Returns:
         The run's row; a run whose loss diverged has the message under ``diverged``, and the numbers
@@ -124,7 +136,7 @@ def unlearn_with(
         _path_evaluator(setting, built),
         every=setting.path.every,
         at_start=False,
-        reference=_path_reference(target),
+        reference=_path_reference(home or target.parent),
     )
     callbacks += [path, RoundProgress(progress, rounds)]
     trainer = quiet_trainer(setting, callbacks, max_steps=rounds, limit_val_batches=0)
@@ -149,15 +161,15 @@ def unlearn_with(
 
 
 def _path_evaluator(setting: Setting, built: Any) -> Any:
-    """Return the evaluator on the first rows of each set only."""
+    """Return the evaluator on some rows of each set only: an evaluator knows which."""
     evaluator = copy.copy(built.evaluator)
     evaluator.rows = setting.path.rows
     return evaluator
 
 
-def _path_reference(target: Path) -> str | None:
-    """Return the file that paths from this target are compared with; None where an older version kept none."""
-    file = target.parent / "retrained" / PATH_EVALUATION
+def _path_reference(home: Path) -> str | None:
+    """Return the file that paths are compared with; None where there is no reference, or an older version kept none."""
+    file = home / "retrained" / PATH_EVALUATION
     return str(file) if file.exists() else None
 
 

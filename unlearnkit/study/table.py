@@ -127,6 +127,13 @@ def print_tables(results: Results, console: Console | None = None) -> None:
         tables[0] = replace(tables[0], caption=tables[0].caption[:-1])
     except ConfigurationError as error:
         missing = f"No table at matched forgetting. {error}"
+    show(tables, console)
+    if missing:
+        console.print(missing, markup=False, highlight=False)
+
+
+def show(tables: Sequence[Grid], console: Console) -> None:
+    """Print tables one after the other, as text where there is no Unicode."""
     unicode = console.encoding.lower().startswith("utf")
     for table in tables:
         if unicode:
@@ -134,5 +141,3 @@ def print_tables(results: Results, console: Console | None = None) -> None:
         else:
             console.print(table.plain(ascii_only=True), markup=False, highlight=False, soft_wrap=True)
         console.print()
-    if missing:
-        console.print(missing, markup=False, highlight=False)
