@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import torch
 from safetensors.torch import load_file
 
 from unlearnkit.errors import ConfigurationError
-from unlearnkit.study import continual as module
-from unlearnkit.study.continual import continual
+from unlearnkit.study import continual
+
+# The package has the function under the name of its file.
+module = import_module("unlearnkit.study.continual")
 
 TINY = """
 name: tiny
