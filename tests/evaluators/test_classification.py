@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 
@@ -13,7 +14,13 @@ from unlearnkit.datamodules import ForgetSet, Images
 from unlearnkit.errors import ConfigurationError, DataError, MismatchError
 from unlearnkit.evaluators import ClassificationEvaluator, classification, read, write
 from unlearnkit.evaluators.classification import BETTER, DEFINITIONS
-from unlearnkit.metrics.functional.membership import js_divergence
+from unlearnkit.metrics.functional.membership import (
+    confidence_nonmember_rate,
+    entropy,
+    entropy_member_rate,
+    js_divergence,
+    true_class_probability,
+)
 from unlearnkit.models import ImageClassifier
 
 
@@ -112,6 +119,25 @@ def test_a_forgotten_class_leaves_the_test_accuracy(model):
     right = probabilities.argmax(-1) == labels
     assert summary["test_accuracy"] == pytest.approx(right[labels != 3].double().mean().item())
     assert summary["forget_class_test_accuracy"] == pytest.approx(right[labels == 3].double().mean().item())
+
+
+def test_attacks_are_trained_on_test_images_of_retained_classes(model):
+    data = Images("digits", forget=ForgetSet(classes=[3]))
+    data.setup()
+    model = copy.deepcopy(model)
+    with torch.no_grad():
+        model.network.head[-1].bias[3] -= 2  # its images leave the model unsure
+    summary = ClassificationEvaluator().evaluate(model, data)["summary"]
+    found = {name: naive(model, data, name) for name in ("forget", "retain", "test")}
+    rates = []
+    for kept in (found["test"][1] != 3, torch.ones(597, dtype=torch.bool)):
+        sets = found | {"test": tuple(part[kept] for part in found["test"])}
+        uncertain = {name: entropy(given) for name, (given, _) in sets.items()}
+        sure = {name: true_class_probability(*given) for name, given in sets.items()}
+        rates.append((entropy_member_rate(**uncertain), confidence_nonmember_rate(**sure)))
+    names = ("mia_entropy_member_rate", "mia_confidence_nonmember_rate")
+    assert tuple(summary[name] for name in names) == pytest.approx(rates[0])
+    assert rates[0] != pytest.approx(rates[1])
 
 
 def test_what_a_report_shows_is_the_test_images_where_a_class_is_forgotten(model, evaluation):

@@ -44,12 +44,13 @@ DEFINITIONS = {
     "forget_class_test_accuracy": "the same of the test images of classes of which no image is retained",
     "mia_entropy_member_rate": (
         "MIA of paper 002: fraction of forget images that logistic regression on the entropy of the prediction, "
-        "trained on all retain (members) against all test images, calls members; near the retrained model's is good"
+        "trained on all retain (members) against all test images of retained classes, calls members; near the "
+        "retrained model's is good"
     ),
     "mia_confidence_nonmember_rate": (
         "MIA of SalUn: fraction of forget images that an SVC on the probability of the label, trained on as many "
-        "retain as test images (evenly spread, `attack_rows` of either kind at most), calls non-members; near the "
-        "retrained model's is good"
+        "retain as test images of retained classes (evenly spread, `attack_rows` of either kind at most), calls "
+        "non-members; near the retrained model's is good"
     ),
     "js_divergence": (
         "mean Jensen-Shannon divergence from the retrained model's predictions of the forget images, nats, both in "
@@ -183,10 +184,13 @@ class ClassificationEvaluator(Evaluator):
             summary[f"{name}_accuracy"] = right.mean().item()
             summary[f"{name}_loss"] = rows.losses.mean().item()
         if self.attacks:
-            uncertain = {name: entropy(rows.probabilities) for name, rows in found.items()}
-            sure = {
-                name: true_class_probability(rows.probabilities, rows.labels) for name, rows in found.items()
-            }
+            # As in SalUn's and DualOptim's code: of a class that is forgotten nobody is a member to compare with.
+            others = ~held_out
+            uncertain, sure = {}, {}
+            for name, rows in found.items():
+                chosen = others if name == "test" else torch.ones_like(rows.labels, dtype=torch.bool)
+                uncertain[name] = entropy(rows.probabilities[chosen])
+                sure[name] = true_class_probability(rows.probabilities[chosen], rows.labels[chosen])
             summary["mia_entropy_member_rate"] = entropy_member_rate(**uncertain)
             summary["mia_confidence_nonmember_rate"] = confidence_nonmember_rate(
                 **sure, rows=self.attack_rows
