@@ -135,7 +135,7 @@ def _torchvision(name: str, classes: int, channels: int, small: bool, pretrained
             f"torchvision's {name!r}. Use a ResNet, or a network of timm (timm.list_models())."
         )
     _replace_head(network, classes)
-    if name.startswith(("resnet", "resnext", "wide_resnet")) and (small or channels != 3):
+    if resnet and (small or channels != 3):
         first = network.conv1
         shape: dict[str, Any] = {"kernel_size": 3, "stride": 1, "padding": 1} if small else {
             "kernel_size": first.kernel_size, "stride": first.stride, "padding": first.padding
