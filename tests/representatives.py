@@ -16,6 +16,14 @@ TINY_DATA = {
         "--model.model.layers=1",
         "--model.model.heads=2",
     ],
+    "muse": [
+        "--data.articles=10",
+        "--data.vocab_size=300",
+        "--model.model.hidden_size=16",
+        "--model.model.layers=1",
+        "--model.model.heads=2",
+        "--model.model.max_length=512",
+    ],
     "digits": ["--data.per_class=20", "--data.forget_batch_size=4", "--data.retain_batch_size=4"],
 }
 """Options that make a benchmark's data and model tiny."""

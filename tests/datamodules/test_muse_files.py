@@ -65,6 +65,11 @@ def test_a_corpus_without_a_split_names_what_is_there(folder: Path, path: str | 
         load_muse(place, "sust", "forget_5")
     message = str(caught.value)
     assert "the split 'forget_5' of 'sust'. Found no such split" in message
+    assert (
+        "in the generated corpus News;" in message
+        if path is None
+        else f"in the corpus News in {folder};" in message
+    )
     assert "sust (forget_1, forget_2, forget_3, forget_4)" in message
     with pytest.raises(DataNotFoundError, match="Found no such configuration in"):
         load_muse(place, "sustain", "forget_1")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from unlearnkit.evaluators.classification import BETTER
+from unlearnkit.evaluators.muse_definitions import DEFINITIONS as OF_MUSE
+from unlearnkit.evaluators.muse_definitions import higher_is_better as better_on_muse
 from unlearnkit.evaluators.tofu_definitions import higher_is_better
 from unlearnkit.plots.quantities import ARROWS, QUANTITIES, axis_label, quantity
 
@@ -39,7 +41,8 @@ def test_results_that_say_nothing_leave_the_defaults() -> None:
 @pytest.mark.parametrize("key", [key for key in QUANTITIES if key not in ("round", "seconds")])
 def test_the_defaults_are_the_evaluator_s_directions(key: str) -> None:
     images = key in BETTER and key not in ("forget_loss", "retain_loss")  # losses have both
-    stated = {"higher_is_better": {key: BETTER[key] if images else higher_is_better(key)}}
+    texts = better_on_muse if key in OF_MUSE else higher_is_better
+    stated = {"higher_is_better": {key: BETTER[key] if images else texts(key)}}
     assert quantity(key, stated).better == quantity(key).better
 
 

@@ -106,7 +106,8 @@ def test_bad_input(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match=r"ga, ga_gd, ga_gd_alternate, .* Did you mean 'npo'"):
         load_method("npoo")
     with pytest.raises(
-        UnknownNameError, match="`benchmark` must be one of: cifar10, cifar100, digits, tiny_imagenet, tofu"
+        UnknownNameError,
+        match="`benchmark` must be one of: cifar10, cifar100, digits, muse, tiny_imagenet, tofu",
     ):
         load_method("tofuu/npo")
     with pytest.raises(DataNotFoundError, match="Packaged methods: .*ga, "):
@@ -124,3 +125,39 @@ def test_an_unknown_class_or_argument_names_the_method(tmp_path: Path) -> None:
     own.write_text((CONFIGS / "tofu" / "gdiff.yaml").read_text().replace("c: 0.5", "d: 0.5"))
     with pytest.raises(ConfigurationError, match="Found 'mine'"):
         load_method(str(own)).build(ToyClassifier())
+
+
+def test_what_spans_the_whole_run_ends_with_a_shorter_one() -> None:
+    method = load_method("cifar10/sfron")
+    short = method.with_rounds(30)
+    assert (method.rounds, short.rounds) == (300, 30)
+    assert short.model["init_args"]["strategy"]["init_args"]["forget_fade"] == 30
+    assert method.model["init_args"]["strategy"]["init_args"]["forget_fade"] == 300
+    module, _ = short.build(nn.Linear(2, 2))
+    scheduler = module.scheduler(torch.optim.SGD(module.parameters(), lr=1.0))  # type: ignore[misc]
+    assert scheduler.T_max == 30  # type: ignore[union-attr]
+    assert method.with_rounds(None) is method
+
+
+def test_a_schedule_of_its_own_length_is_left_alone(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(
+        "# Own: fades in ten rounds.\n"
+        "model: {class_path: UnlearningModule, init_args: "
+        "{strategy: {class_path: Alternate, init_args: {forget_fade: 10}}}}\ntrainer: {max_steps: 40}\n"
+    )
+    assert (
+        load_method(str(own)).with_rounds(20).model["init_args"]["strategy"]["init_args"]["forget_fade"] == 10
+    )
+
+
+def test_the_seed_reaches_what_objectives_and_strategy_draw(tmp_path: Path) -> None:
+    module, _ = load_method("digits/rl").build(nn.Linear(2, 2), seed=5)
+    assert module.objectives["forget"].seed == 5  # type: ignore[union-attr]
+    own = tmp_path / "own.yaml"
+    own.write_text(
+        "# Own: draws of seed 3.\nmodel: {class_path: UnlearningModule, init_args: "
+        "{forget: {class_path: RandomLabels, init_args: {seed: 3}}, strategy: {class_path: FixedWeights}}}\n"
+    )
+    module, _ = load_method(str(own)).build(nn.Linear(2, 2), seed=5)
+    assert module.objectives["forget"].seed == 3  # type: ignore[union-attr]

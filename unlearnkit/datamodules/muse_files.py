@@ -74,12 +74,12 @@ def load_muse(
     """
     if path is None:
         generated = _generated(articles, questions, seed)
-        _require_split(generated, configuration, split, "the generated news")
+        _require_split(generated, configuration, split, "the generated corpus News")
         return generated[configuration][split]
     folder = Path(path).expanduser()
     if folder.is_dir():
         inner = folder / f"MUSE-{corpus}"
-        rows = _read_folder(inner if inner.is_dir() else folder, configuration, split)
+        rows = _read_folder(inner if inner.is_dir() else folder, corpus, configuration, split)
     else:
         rows = _read_hub(path if "/" in path else f"{path}/MUSE-{corpus}", configuration, split)
     return _checked(rows, configuration, split, path)
@@ -141,9 +141,9 @@ def _layout(folder: Path) -> dict[str, dict[str, str]]:
     return found
 
 
-def _read_folder(folder: Path, configuration: str, split: str) -> list[Row]:
+def _read_folder(folder: Path, corpus: Corpus, configuration: str, split: str) -> list[Row]:
     layout = _layout(folder)
-    _require_split(layout, configuration, split, str(folder))
+    _require_split(layout, configuration, split, f"the corpus {corpus} in {folder}")
     files = sorted(folder.glob(layout[configuration][split]))
     if not files:
         raise DataNotFoundError(
@@ -214,7 +214,7 @@ def _read_hub(name: str, configuration: str, split: str) -> list[Row]:
         layout = (
             {configuration: there} if "split" in str(error).lower() else {found: ["..."] for found in there}
         )
-        _require_split(layout, configuration, split, name)
+        _require_split(layout, configuration, split, f"the corpus {name}")
         raise
 
 
