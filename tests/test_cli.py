@@ -74,18 +74,18 @@ def test_list(capsys):
 
 def test_unknown_command_lists_the_commands(capsys):
     message = error_of(capsys, "fitt")
-    assert message.startswith("`command` must be one of: compare, export, fit,")
+    assert message.startswith("`command` must be one of: compare, continual, downstream, export, fit,")
     assert message.endswith("Did you mean 'fit'?")
 
 
-@pytest.mark.parametrize("command", ["fit", "compare"])
+@pytest.mark.parametrize("command", ["fit", "compare", "continual"])
 def test_unknown_configuration_lists_the_names(capsys, command):
     message = error_of(capsys, command, "--config", "tofu/quickstar.yaml")
     assert "tofu/ngdiff.yaml" in message
     assert message.endswith("Did you mean 'tofu/quickstart.yaml'?")
 
 
-@pytest.mark.parametrize("command", ["fit", "compare"])
+@pytest.mark.parametrize("command", ["fit", "compare", "continual"])
 def test_nothing_given_points_to_a_packaged_file(capsys, command):
     assert "Start from a packaged file" in error_of(capsys, command)
 

@@ -30,6 +30,10 @@ from unlearnkit.cli_listing import TOPICS
         ("unlearnkit compare --methods ngdiff_", ["ngdiff_gen"]),
         ("unlearnkit fit --trainer.max_st", ["--trainer.max_steps"]),
         ("unlearnkit compare --see", ["--seeds"]),
+        ("unlearnkit continual --config tofu/", ["tofu/continual.yaml"]),
+        ("unlearnkit continual --model Cau", ["CausalLM"]),
+        ("unlearnkit continual --refer", ["--reference"]),
+        ("unlearnkit downstream --m", ["--model"]),
         ("unlearnkit export ", []),
         ("unlearnkit nope ", []),
         ("unlearnkit fit 'open", []),
@@ -47,6 +51,8 @@ def test_commands_and_topics_are_all_offered():
 def test_options_are_those_of_the_parsers():
     from lightning.pytorch import Trainer
 
+    from unlearnkit.study.continual import continual_parser
+    from unlearnkit.study.downstream import downstream_parser
     from unlearnkit.study.settings import comparison_parser
 
     offered = candidates("unlearnkit fit --trainer.")
@@ -58,6 +64,9 @@ def test_options_are_those_of_the_parsers():
     }
     sections = {option.partition(".")[0] for option in candidates("unlearnkit compare --")}
     assert sections <= known
+    for command, parser in (("continual", continual_parser()), ("downstream", downstream_parser())):
+        offered = {option.partition(".")[0] for option in candidates(f"unlearnkit {command} --")}
+        assert offered <= {option.partition(".")[0] for option in parser._option_string_actions}
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")

@@ -51,7 +51,7 @@ def test_unknown_class_path_lists_the_names_too(found):
 
 def test_a_class_of_another_kind_is_refused_with_the_names_of_the_right_kind():
     message = str(explained(report("--model.forget=NGDiff")))
-    assert "`--model.forget` must be one of: AdaptiveAscent, AscentKL, AscentNLL" in message
+    assert "`--model.forget` must be one of: AdaptiveAscent, AnswerPreservation, AscentKL" in message
 
 
 def test_unknown_option_lists_the_options_of_the_class():
@@ -103,10 +103,18 @@ def test_unknown_section():
         "Found 'modell'. Did you mean 'model'?"
     )
     assert "Did you mean 'methods'?" in str(explained("unrecognized arguments: --method=[a]", "compare"))
+    assert "Did you mean 'reference'?" in str(explained("unrecognized arguments: --refrence", "continual"))
+    assert "Did you mean 'tasks'?" in str(explained("unrecognized arguments: --task=[a]", "downstream"))
 
 
 @pytest.mark.parametrize(
-    ("command", "start"), [("fit", "tofu/ngdiff.yaml"), ("compare", "tofu/quickstart.yaml")]
+    ("command", "start"),
+    [
+        ("fit", "tofu/ngdiff.yaml"),
+        ("compare", "tofu/quickstart.yaml"),
+        ("continual", "tofu/continual.yaml"),
+        ("downstream", "Name a folder of `unlearnkit export`."),
+    ],
 )
 def test_missing_arguments_point_to_a_packaged_file(command, start):
     message = str(

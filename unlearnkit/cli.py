@@ -24,14 +24,16 @@ usage: unlearnkit COMMAND [OPTIONS]
 Make a trained model forget, and show that it did.
 
 commands:
-  compare   train a target and a retrained reference, run methods, put all of them in one table
-  fit       train: unlearn with one method, or make a target or a reference
-  validate  evaluate the losses of a run
-  test      evaluate a run and write results.json
-  predict   let a model answer
-  export    export RUN OUT: write a run's model as a plain from_pretrained folder
-  list      list methods, strategies, objectives, data, models, modules, metrics, evaluators, callbacks, shapes or
-            configs
+  compare     train a target and a retrained reference, run methods, put all of them in one table
+  continual   the same for requests that come one after the other, each from where the one before ended
+  fit         train: unlearn with one method, or make a target or a reference
+  validate    evaluate the losses of a run
+  test        evaluate a run and write results.json
+  predict     let a model answer
+  export      export RUN OUT: write a run's model as a plain from_pretrained folder
+  downstream  run ARC-c, MMLU, TruthfulQA, TriviaQA and GSM8K on exported models (extra `downstream`)
+  list        list methods, strategies, objectives, data, models, modules, metrics, evaluators, callbacks, shapes or
+              configs
 
 options:
   -h, --help                 this text; `unlearnkit COMMAND --help` shows a command's options
@@ -100,6 +102,14 @@ def _dispatch(command: str, rest: list[str]) -> int:
         from unlearnkit.study.comparison import main as compare
 
         return compare(rest)
+    elif command == "continual":
+        from unlearnkit.study.continual import main as continual
+
+        return continual(rest)
+    elif command == "downstream":
+        from unlearnkit.study.downstream import main as downstream
+
+        return downstream(rest)
     elif command == "export":
         _export(rest)
     elif command in LIGHTNING:

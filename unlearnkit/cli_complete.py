@@ -15,7 +15,7 @@ from pathlib import Path
 from unlearnkit.cli_listing import PACKAGE, TOPICS, arguments_of, constructor_arguments, entries, topic_of
 from unlearnkit.packaged import CONFIGS, config_names, method_names
 
-COMMANDS = ("compare", "export", "fit", "list", "predict", "test", "validate")
+COMMANDS = ("compare", "continual", "downstream", "export", "fit", "list", "predict", "test", "validate")
 GLOBAL = ("--help", "--version", "--print_completion", "--debug")
 RUN_OPTIONS = (
     "--config",
@@ -89,7 +89,11 @@ def _expected(words: list[str], current: str) -> list[str]:
     option, equals, _ = current.partition("=")
     if equals:
         return [f"{option}={value}" for value in _values(option, command)]
+    if command == "downstream":
+        return _own_options("downstream.py")
     values = _values(words[-1], command)
+    if command == "continual":
+        return values or sorted({*_compare_options(), *_own_options("continual.py")})
     return values or (_compare_options() if command == "compare" else _run_options())
 
 
@@ -97,11 +101,10 @@ def _values(option: str, command: str) -> list[str]:
     """Return what an option is chosen from, empty where anything goes."""
     if option in ("--config", "-c"):
         texts = {name: (CONFIGS / name).read_text(encoding="utf-8") for name in config_names()}
-        return [
-            name
-            for name, text in texts.items()
-            if bool(re.search(r"(?m)^methods:", text)) == (command == "compare")
-        ]
+        wanted = {"compare": r"(?m)^methods:", "continual": r"(?m)^    requests:"}.get(command)
+        if wanted is not None:
+            return [name for name, text in texts.items() if re.search(wanted, text)]
+        return [name for name, text in texts.items() if not re.search(r"(?m)^methods:", text)]
     if option == "--methods":
         return sorted({name.rpartition("/")[2] for name in method_names()})
     topic = topic_of(option.strip("-+"), command)
@@ -120,11 +123,16 @@ def _run_options() -> list[str]:
 def _compare_options() -> list[str]:
     """Return the options of ``compare``, read from where its parser is made."""
     source = (PACKAGE / "study" / "settings.py").read_text(encoding="utf-8")
-    options = re.findall(r'add_argument\(\s*"(--\w+)"', source)
     sections = re.findall(r'add_subclass_arguments\(\w+, "(\w+)"', source)
     nested = {"--model.": "models", "--data.": "data", "--evaluator.": "evaluators"}
     found = [prefix + name for prefix, topic in nested.items() for name in arguments_of(topic)]
-    return sorted({*options, *(f"--{name}" for name in sections), *found, "--help"})
+    return sorted({*_own_options("settings.py"), *(f"--{name}" for name in sections), *found})
+
+
+def _own_options(file: str) -> list[str]:
+    """Return the options that a file of ``study`` adds to its parser."""
+    source = (PACKAGE / "study" / file).read_text(encoding="utf-8")
+    return sorted({*re.findall(r'add_argument\(\s*"(--\w+)"', source), "--help"})
 
 
 def _trainer_arguments() -> list[str]:

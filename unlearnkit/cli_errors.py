@@ -6,8 +6,9 @@ import inspect
 import re
 from collections.abc import Iterable
 from importlib import import_module
+from typing import Any
 
-from unlearnkit.cli_listing import entries, topic_of
+from unlearnkit.cli_listing import COMPARISONS, entries, topic_of
 from unlearnkit.errors import ConfigurationError, UnknownNameError, UnlearnKitError
 
 LIBRARIES = {
@@ -56,7 +57,11 @@ def explained(message: str, command: str = "fit") -> UnlearnKitError:
         return _unknown_argument(match[1], command)
     if match := REQUIRED.search(message):
         names = ", ".join(f"--{name.strip().removeprefix(f'{command}.')}" for name in match[1].split(","))
-        start = "tofu/quickstart.yaml" if command == "compare" else "tofu/ngdiff.yaml"
+        if command == "downstream":
+            return ConfigurationError(
+                f"`{names}` must be given. Found nothing. Name a folder of `unlearnkit export`."
+            )
+        start = COMPARISONS.get(command, "tofu/ngdiff.yaml")
         return ConfigurationError(
             f"`{names}` must be given. Found nothing. Start from a packaged file: --config {start}"
         )
@@ -66,10 +71,11 @@ def explained(message: str, command: str = "fit") -> UnlearnKitError:
     types = re.findall(r"Expected an? (?:<class ')?([^\n]+?)(?:'>)?\n", innermost[0])
     if argument and types and (match := re.search(r"Given value: ([^\n]*)", innermost[2])):
         return _bad_value(argument, types, match[1])
-    if command == "compare" and re.search(r"Option 'trainer\b", message):
+    if command in COMPARISONS and re.search(r"Option 'trainer\b", message):
         return ConfigurationError(
             "`--config` must be a comparison: data, model, evaluator, methods. Found the YAML of a single run, with a "
-            "trainer. Use e.g. --config tofu/quickstart.yaml --methods=[ngdiff], or `unlearnkit fit` for a single run."
+            f"trainer. Use e.g. --config {COMPARISONS[command]} --methods=[ngdiff], or `unlearnkit fit` for a "
+            "single run."
         )
     return ConfigurationError(" ".join(message.split()))
 
@@ -112,12 +118,8 @@ def _unknown_argument(found: str, command: str) -> UnlearnKitError:
         from lightning.pytorch import Trainer
 
         return UnknownNameError.among("--trainer.*", name, _parameters(Trainer))
-    if command == "compare":
-        from unlearnkit.study.settings import comparison_parser
-
-        options = {
-            option.strip("-+").partition(".")[0] for option in comparison_parser()._option_string_actions
-        }
+    if command in (*COMPARISONS, "downstream"):
+        options = {option.strip("-+").partition(".")[0] for option in _parser(command)._option_string_actions}
         return UnknownNameError.among("--*", section, options - {"h", "help"})
     known = [
         "config",
@@ -130,6 +132,21 @@ def _unknown_argument(found: str, command: str) -> UnlearnKitError:
         "print_config",
     ]
     return UnknownNameError.among("--*", section, known)
+
+
+def _parser(command: str) -> Any:
+    """Return the parser of a command that has its own."""
+    if command == "downstream":
+        from unlearnkit.study.downstream import downstream_parser
+
+        return downstream_parser()
+    if command == "continual":
+        from unlearnkit.study.continual import continual_parser
+
+        return continual_parser()
+    from unlearnkit.study.settings import comparison_parser
+
+    return comparison_parser()
 
 
 def _parameters(class_: type) -> list[str]:

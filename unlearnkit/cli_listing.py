@@ -54,6 +54,8 @@ ARGUMENTS = {
     "callbacks": "callbacks",
     "shape": "shapes",
 }
+COMPARISONS = {"compare": "tofu/quickstart.yaml", "continual": "tofu/continual.yaml"}
+"""Commands that take a comparison, and a packaged one to start from."""
 TOPICS = {
     "methods": "packaged methods: objectives, strategy and callbacks in one YAML (compare --methods)",
     **{topic: room.help for topic, room in ROOMS.items()},
@@ -111,13 +113,13 @@ def topic_of(argument: str, command: str = "fit") -> str | None:
 
     Args:
         argument: The argument with its dots, without dashes.
-        command: Subcommand; ``compare`` takes a bare model where ``fit`` takes a module around it.
+        command: Subcommand; ``compare`` and ``continual`` take a bare model where ``fit`` takes a module around it.
 
     >>> topic_of("model.forget"), topic_of("model"), topic_of("model", "compare"), topic_of("trainer.devices")
     ('objectives', 'modules', 'models', None)
     """
     if argument == "model":
-        return "models" if command == "compare" else "modules"
+        return "models" if command in COMPARISONS else "modules"
     return ARGUMENTS.get(argument.rpartition(".")[2])
 
 
