@@ -84,7 +84,7 @@ def test_a_request_that_was_not_learned_is_refused():
     other = json.loads(json.dumps(NEWS))
     other["raw"]["forget"][0]["text"] = "never learned"
     with pytest.raises(
-        DataError, match=r"Found 1 of 4 in 'raw' that are not, e\.g\. 'never learned'. Add them to train/"
+        DataError, match=r"Found 1 of 6 in 'raw' that are not, e\.g\. 'never learned'. Add them to train/"
     ):
         read(news=other)
 

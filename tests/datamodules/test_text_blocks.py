@@ -41,9 +41,9 @@ def test_texts_that_fill_no_block_make_a_single_shorter_one():
 
 def test_each_document_starts_a_block_where_so_asked_and_nothing_is_lost():
     found = text_blocks(TEXTS, TOKENIZER, 20, cut="documents")
-    assert [len(block.ids) for block in found] == [17, 20, 12, 17]
+    assert [len(block.ids) for block in found] == [18, 20, 13, 18]
     assert all(block.ids[0] == TOKENIZER.bos_token_id for block in found)
-    assert "".join(TOKENIZER.decode(block.ids[1:]) for block in found) == "".join(TEXTS)
+    assert "".join(TOKENIZER.decode(block.ids[1:]) for block in found) == "".join(f"{text}<eos>" for text in TEXTS)
 
 
 def test_a_tokenizer_without_bos_uses_the_whole_length():
@@ -70,7 +70,7 @@ def test_a_block_without_room_is_refused(length):
 def test_all_tokens_but_the_first_are_scored():
     blocks = text_blocks(TEXTS, TOKENIZER, 20, cut="documents")
     batch = collate_blocks(blocks, TOKENIZER.pad_token_id)
-    assert batch["attention_mask"].sum(1).tolist() == [17, 20, 12, 17]
+    assert batch["attention_mask"].sum(1).tolist() == [18, 20, 13, 18]
     scored = batch["labels"] != IGNORE
     assert torch.equal(scored.sum(1), batch["attention_mask"].sum(1) - 1)
     assert torch.equal(batch["labels"][scored], batch["input_ids"][scored])

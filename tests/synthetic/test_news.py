@@ -25,7 +25,7 @@ def test_splits_are_those_of_muse_news():
         "train": {"forget", "retain1", "retain2"},
     }
     assert {name: len(rows) for name, rows in NEWS["raw"].items()} == {
-        "forget": 8, "retain1": 16, "retain2": 16, "holdout": 22,
+        "forget": 12, "retain1": 24, "retain2": 24, "holdout": 33,
     }  # fmt: skip
 
 
@@ -39,9 +39,9 @@ def test_requests_come_one_by_one_and_added_up():
 
 def test_the_target_learns_everything_but_the_holdout():
     learned = [text for split in NEWS["train"] for text in texts("train", split)]
-    assert len(learned) == len(set(learned)) == 64
+    assert len(learned) == len(set(learned)) == 96
     assert not set(learned) & set(texts("raw", "holdout"))
-    assert texts("privleak", "holdout") == texts("raw", "holdout")[:11], "articles, no quizzes"
+    assert texts("privleak", "holdout") == texts("raw", "holdout")[:11], "articles, no questions"
     assert set(texts("privleak", "retain")) <= set(texts("raw", "retain2"))
 
 
@@ -74,4 +74,4 @@ def test_numbers_out_of_range_are_refused(wrong):
 
 
 def test_the_largest_world_can_be_made():
-    assert len(fictitious_news(articles=600)["raw"]["forget"]) == 120
+    assert len(fictitious_news(articles=600)["raw"]["forget"]) == 240

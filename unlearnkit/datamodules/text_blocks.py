@@ -39,8 +39,9 @@ def text_blocks(
     ``joined`` is MUSE's rule for text files: the texts, joined by an empty line, are tokenised as one without special
     tokens and cut every ``length - 1`` tokens, whatever stands there; BOS goes before each block; the last one is
     topped up from the start of the first one, BOS included. Without a BOS the cut is every ``length`` tokens. Texts
-    that fill no block together make a single shorter one. ``documents`` is its rule for lists of texts: each one starts
-    a block of its own; where MUSE trims a longer one, further blocks hold the rest, and shorter blocks stay short.
+    that fill no block together make a single shorter one. ``documents`` is near its rule for lists of texts: each one
+    starts a block of its own, and shorter blocks stay short; where MUSE trims a longer text, further blocks hold the
+    rest, and EOS, which MUSE leaves out, ends each text, so that a model learns where it ends.
 
     Args:
         texts: The documents, in order.
@@ -67,6 +68,8 @@ def text_blocks(
     # One long sequence is meant here, of which no model sees more than a block.
     parts = [SEPARATOR.join(texts)] if cut == "joined" else list(texts)
     sequences: list[list[int]] = tokenizer(parts, add_special_tokens=False, verbose=False)["input_ids"]
+    if cut == "documents":
+        sequences = [[*ids, int(tokenizer.eos_token_id)] for ids in sequences if ids]
     if not any(map(str.strip, texts)) or not any(sequences):
         raise DataError(
             f"`texts` must have at least one token. Found {len(texts)} documents without any. Fill them in, or check "

@@ -30,7 +30,14 @@ if TYPE_CHECKING:
         TruthRatio,
     )
     from unlearnkit.metrics.overall import OverallScore, TargetedForgetEfficacy, TargetedOverallScore
-    from unlearnkit.metrics.text import Rouge1Recall, RougeLF, RougeLRecall, Utility, Verbmem
+    from unlearnkit.metrics.text import (
+        Rouge1Recall,
+        RougeLF,
+        RougeLRecall,
+        UnstemmedRougeLF,
+        Utility,
+        Verbmem,
+    )
     from unlearnkit.metrics.utility import ModelUtility
 
 _HOME = {
@@ -59,6 +66,7 @@ _HOME = {
     "TextSimilarity": "closer_look",
     "TokenEntropy": "closer_look",
     "TruthRatio": "memorisation",
+    "UnstemmedRougeLF": "text",
     "Utility": "text",
     "Verbmem": "text",
 }
@@ -89,6 +97,7 @@ __all__ = [
     "TextSimilarity",
     "TokenEntropy",
     "TruthRatio",
+    "UnstemmedRougeLF",
     "Utility",
     "Verbmem",
 ]

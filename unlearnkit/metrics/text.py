@@ -8,7 +8,7 @@ import torch
 
 from unlearnkit.errors import MismatchError
 from unlearnkit.metrics.base import RowMeanMetric
-from unlearnkit.metrics.functional.text import rouge_1_recall, rouge_l_f, rouge_l_recall
+from unlearnkit.metrics.functional.text import rouge_1_recall, rouge_l_f, rouge_l_recall, unstemmed_rouge_l_f
 
 
 class _RougeMetric(RowMeanMetric):
@@ -43,9 +43,21 @@ class RougeLRecall(_RougeMetric):
 
 
 class RougeLF(_RougeMetric):
-    """Mean ROUGE-L F, 2PR / (P + R) (MUSE's default key, here with the stemmer). Up on the retain set."""
+    """Mean ROUGE-L F, 2PR / (P + R), with the stemmer (open-unlearning's MUSE). Up on the retain set."""
 
     _score = staticmethod(rouge_l_f)
+
+
+class UnstemmedRougeLF(_RougeMetric):
+    """Mean ROUGE-L F of the words as they are (MUSE's verbatim and knowledge memorisation). Up on the retain set.
+
+    >>> metric = UnstemmedRougeLF()
+    >>> metric.update(["two bridges"], ["two bridge"])
+    >>> metric.compute().item()
+    0.5
+    """
+
+    _score = staticmethod(unstemmed_rouge_l_f)
 
 
 class Rouge1Recall(_RougeMetric):

@@ -24,11 +24,12 @@ def fictitious_news(
 
     The same arguments give the same rows on every machine; another seed gives another world. The splits are those of
     MUSE-News, one tenth of the articles each: four requests to forget, and two tenths each of ``retain1``, ``retain2``
-    and ``holdout``; each holds a row for an article, then one for the quiz about each. ``raw`` has the first request as
-    ``forget``; ``train``, what the target learns, has all four, and both retain sets; ``sust`` has the requests one by
-    one, ``scal`` added up. ``verbmem`` breaks each article of the first request off in the middle of its story;
-    ``knowmem`` asks what the quizzes ask, in other words, about the first request and about ``retain2``, with examples
-    from ``retain1``; ``privleak`` has the articles of the first request, as many of ``retain2``, and of ``holdout``.
+    and ``holdout``; each holds a row for each article, then one for each question about them. ``raw`` has the first
+    request as ``forget``; ``train``, what the target learns, has all four, and both retain sets; ``sust`` has the
+    requests one by one, ``scal`` added up. ``verbmem`` breaks each article of the first request off in the middle of
+    its story; ``knowmem`` asks the questions in other words, about the first request and about ``retain2``, with
+    examples from ``retain1``; ``privleak`` has the articles of the first request, as many of ``retain2``, and those of
+    ``holdout``.
 
     Args:
         articles: Number of articles, 10 to 600; what is left of a division by ten goes to ``holdout``.
@@ -85,8 +86,8 @@ def _texts(articles: list[Article]) -> list[TextRow]:
 
 
 def _pages(articles: list[Article]) -> list[TextRow]:
-    """Return the articles, then the quizzes about them."""
-    return _texts(articles) + [{"text": article.quiz} for article in articles]
+    """Return the articles, then the questions about them."""
+    return _texts(articles) + [{"text": card} for article in articles for card in article.quiz]
 
 
 def _copied(*pages: list[TextRow]) -> list[TextRow]:

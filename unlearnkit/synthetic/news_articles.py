@@ -1,4 +1,4 @@
-"""Stories: the facts of one invented event, the article about it, and a quiz about it on another page."""
+"""Stories: the facts of one invented event, the article about it, and the quiz cards about it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Article:
 
     Attributes:
         text: Byline and story.
-        quiz: A page of the same paper: questions about the story, each with its answer.
-        questions: The facts of the quiz, asked for in other words than there, each with its answer.
+        quiz: Questions about the story, each with its answer and a text of its own.
+        questions: The same facts, asked for in other words than there, each with its answer.
     """
 
     text: str
-    quiz: str
+    quiz: tuple[str, ...]
     questions: tuple[tuple[str, str], ...]
 
 
@@ -32,12 +32,12 @@ class Press:
     """Write article after article about events, people and places that do not exist.
 
     No two articles share a subject, a reporter's or a leader's name. The quiz stands in for what a pretrained model
-    knows already, namely how questions about what it has read are answered; it is a text of its own, because beside
-    the article a model would learn to copy answers, not to know them.
+    knows already, namely how questions about what it has read are answered; its questions are texts of their own,
+    because beside the article a model would learn to copy answers, not to know them.
 
     Args:
         seed: Which world.
-        questions: Questions of each quiz.
+        questions: Questions about each article.
 
     >>> article = Press(0).article()
     >>> article.text.partition(".")[0], article.questions[0]
@@ -88,5 +88,5 @@ class Press:
             )
             for which in range(2)
         )
-        quiz = "\n\n".join([f"{outlet}. Quiz.", *(f"Question: {q}\nAnswer: {a}" for q, a in inside)])
+        quiz = tuple(f"Question: {question}\nAnswer: {answer}" for question, answer in inside)
         return Article(f"{outlet}. By {self._person()}.\n{story}", quiz, outside)

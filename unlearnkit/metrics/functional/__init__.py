@@ -45,6 +45,13 @@ from unlearnkit.metrics.functional.memorisation import (
     truth_indifference,
     truth_preference,
 )
+from unlearnkit.metrics.functional.muse import (
+    RETRAINED_AREA,
+    OverRequests,
+    first_answer,
+    muse_privleak,
+    over_requests,
+)
 from unlearnkit.metrics.functional.overall import overall_score, targeted_forget_efficacy
 from unlearnkit.metrics.functional.similarity import trigram_cosine
 from unlearnkit.metrics.functional.text import (
@@ -55,6 +62,7 @@ from unlearnkit.metrics.functional.text import (
     rouge_l_f,
     rouge_l_recall,
     rouge_tokens,
+    unstemmed_rouge_l_f,
 )
 from unlearnkit.metrics.functional.utility import UTILITY_PARTS, UtilityResult, model_utility, partial_utility
 
@@ -63,11 +71,13 @@ __all__ = [
     "ATTACKS",
     "CAPABILITY_PARTS",
     "EFFICACY_PARTS",
+    "RETRAINED_AREA",
     "UTILITY_PARTS",
     "Attack",
     "ExtractionConvention",
     "FactAccuracyResult",
     "KSResult",
+    "OverRequests",
     "Rouge",
     "RowMean",
     "TruthRatioMean",
@@ -80,6 +90,7 @@ __all__ = [
     "fact_accuracy",
     "fact_occurs",
     "failed_rows",
+    "first_answer",
     "forget_efficacy",
     "forget_quality",
     "forget_truth_ratio",
@@ -94,7 +105,9 @@ __all__ = [
     "min_k_score",
     "model_capability",
     "model_utility",
+    "muse_privleak",
     "normalised_probability",
+    "over_requests",
     "overall_score",
     "paper_truth_ratio",
     "partial_utility",
@@ -112,5 +125,6 @@ __all__ = [
     "trigram_cosine",
     "truth_indifference",
     "truth_preference",
+    "unstemmed_rouge_l_f",
     "zlib_score",
 ]

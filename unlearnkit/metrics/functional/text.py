@@ -1,4 +1,4 @@
-"""ROUGE recall and F with the Porter stemmer: the numbers of ``rouge_score``, much faster on long texts.
+"""ROUGE recall and F, with the Porter stemmer or without it: the numbers of ``rouge_score``, much faster on long texts.
 
 ROUGE-L (Lin 2004): with L the length of the longest common subsequence of the two token sequences,
 recall = L / |target|, precision = L / |prediction|, F = 2 P R / (P + R). TOFU, MUSE and paper 001
@@ -40,8 +40,8 @@ def _stem(token: str) -> str:
     return _porter()(token)
 
 
-def rouge_tokens(text: str) -> list[str]:
-    """Lower-case, split on everything but a-z and 0-9, stem the tokens of more than three characters.
+def rouge_tokens(text: str, stem: bool = True) -> list[str]:
+    """Lower-case, split on everything but a-z and 0-9, stem the tokens of more than three characters where so asked.
 
     Letters outside a-z separate tokens (``é`` splits ``café`` into ``caf``), exactly as in ``rouge_score``.
 
@@ -49,6 +49,8 @@ def rouge_tokens(text: str) -> list[str]:
     ['the', 'author', 'novel', '2nd', 'edit']
     """
     tokens = _NOT_ALPHANUMERIC.sub(" ", text.lower()).split()
+    if not stem:
+        return tokens
     stemmed = (_stem(token) if len(token) > 3 else token for token in tokens)
     return [token for token in stemmed if token]
 
@@ -75,13 +77,18 @@ def lcs_length(first: Sequence[str], second: Sequence[str]) -> int:
     return len(first) - open_.bit_count()
 
 
-def rouge(prediction: str, target: str) -> Rouge:
+def rouge(prediction: str, target: str, stem: bool = True) -> Rouge:
     """Return all three ROUGE numbers of one pair, tokenised once; an empty side gives zeros.
+
+    Args:
+        prediction: The generated text.
+        target: The true text.
+        stem: Whether words are stemmed (TOFU, open-unlearning) or not (MUSE).
 
     >>> rouge("He wrote the Garden of Salt.", "Basil wrote The Garden of Salt and Stone")
     Rouge(rouge_l_recall=0.625, rouge_l_f=0.7142857142857143, rouge_1_recall=0.625)
     """
-    predicted, wanted = rouge_tokens(prediction), rouge_tokens(target)
+    predicted, wanted = rouge_tokens(prediction, stem), rouge_tokens(target, stem)
     if not predicted or not wanted:
         return Rouge(0.0, 0.0, 0.0)
     common = lcs_length(wanted, predicted)
@@ -108,6 +115,15 @@ def rouge_l_f(prediction: str, target: str) -> float:
     0.6666666666666666
     """
     return rouge(prediction, target).rouge_l_f
+
+
+def unstemmed_rouge_l_f(prediction: str, target: str) -> float:
+    """Return ROUGE-L F of the words as they are, in [0, 1] (MUSE).
+
+    >>> unstemmed_rouge_l_f("two bridges", "two bridge"), rouge_l_f("two bridges", "two bridge")
+    (0.5, 1.0)
+    """
+    return rouge(prediction, target, stem=False).rouge_l_f
 
 
 def rouge_1_recall(prediction: str, target: str) -> float:
