@@ -73,3 +73,14 @@ def test_a_folder_without_a_tokenizer(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DataNotFoundError, match=r"Found '.*/nowhere', neither a folder"):
         load_tokenizer(str(tmp_path / "nowhere"))
+
+
+def test_beside_a_model_of_qwen_it_stays_what_was_saved(tmp_path: Path) -> None:
+    """transformers takes Qwen's own class there, with a token that the model has not."""
+    tokenizer = train_bpe(["Who wrote it? Ana wrote it in 1931."], 300)
+    save_tokenizer(tokenizer, tmp_path / "model")
+    (tmp_path / "model" / "config.json").write_text('{"model_type": "qwen2"}')
+    found = load_tokenizer(str(tmp_path / "model"))
+    assert found.get_vocab() == tokenizer.get_vocab()
+    assert found("Who wrote it in 1931?")["input_ids"] == tokenizer("Who wrote it in 1931?")["input_ids"]
+    assert (found.eos_token, found.pad_token) == (tokenizer.eos_token, tokenizer.pad_token)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unlearnkit.artifacts import AnyPath, atomic_folder
 from unlearnkit.errors import ConfigurationError, DataNotFoundError
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 SPECIAL = ("<pad>", "<bos>", "<eos>")
 """Special tokens of a tokenizer trained from scratch, ids 0, 1, 2 (Llama's for bos and eos)."""
+
+GENERIC = "TokenizersBackend"
+"""The class that transformers writes for a tokenizer of no model's own, such as one trained from scratch."""
 
 SMALLEST = 256 + len(SPECIAL)
 """Every byte has a token, so that any text can be written."""
@@ -65,10 +69,13 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     Raises:
         DataNotFoundError: There is neither such a folder nor such a name within reach.
     """
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+    # Beside a configuration of Qwen2, transformers 5 takes Qwen's class for any tokenizer: one more token than the
+    # model has, and other borders of words.
+    kind: Any = PreTrainedTokenizerFast if _stated_class(name) == GENERIC else AutoTokenizer
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name)
+        tokenizer: PreTrainedTokenizerBase = kind.from_pretrained(name)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         where = "a folder without a tokenizer" if Path(name).is_dir() else "neither a folder nor within reach"
@@ -80,6 +87,15 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     if tokenizer.pad_token_id is None and tokenizer.eos_token is not None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def _stated_class(name: str) -> str | None:
+    """Return the class that a folder's tokenizer says it is of, None where there is no such folder."""
+    try:
+        found = json.loads((Path(name) / "tokenizer_config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found.get("tokenizer_class") if isinstance(found, dict) else None
 
 
 def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: AnyPath) -> None:
