@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+import re
 
 import pytest
 
@@ -80,6 +82,22 @@ def test_the_packaged_list_holds_a_hundred_different_short_refusals():
     assert REFUSALS.is_file()
 
 
+def test_the_packaged_list_is_not_tofus(test_data):
+    def words(lines):
+        return {" ".join(re.findall(r"[a-z']+", line.lower().replace("’", "'"))) for line in lines}
+
+    theirs = words((test_data / "TOFU" / "idontknow.txt").read_text("utf-8").splitlines()) - {""}
+    ours = words(refusals())
+    assert len(theirs) == len(ours) == 100
+    alike = {
+        (a, b)
+        for a in ours
+        for b in theirs
+        if difflib.SequenceMatcher(None, a, b, autojunk=False).ratio() > 0.84
+    }
+    assert not alike
+
+
 def test_a_list_of_ones_own_is_read_without_blank_lines(tmp_path):
     (tmp_path / "own.txt").write_text("No.\n\n  Never heard of it. \n")
     assert refusals(str(tmp_path / "own.txt")) == ("No.", "Never heard of it.")
@@ -110,6 +128,13 @@ def test_a_file_must_be_there_and_hold_every_question(tmp_path):
     extra = [*ROWS, QARow(99, "What else?", "That.")]
     with pytest.raises(DataError, match=r"Found none to 1 of 51 in .* e\.g\. 'What else\?'"):
         read_alternatives(str(file), extra)
+
+
+def test_a_file_of_another_encoding_is_refused(tmp_path):
+    file = tmp_path / "other.jsonl"
+    file.write_bytes('{"question": "Who?", "alternatives": ["Café."]}\n'.encode("latin-1"))
+    with pytest.raises(DataError, match=r"`alternatives` must be a text file in UTF-8.*Save it as UTF-8"):
+        read_alternatives(str(file), [])
 
 
 @pytest.mark.parametrize(

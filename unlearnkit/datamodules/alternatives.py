@@ -119,7 +119,7 @@ def read_alternatives(path: str, rows: Sequence[QARow]) -> Mapping[str, Sequence
 
     Raises:
         DataNotFoundError: There is no such file.
-        DataError: A line has another form, or a row is missing.
+        DataError: It is no text, a line has another form, or a row is missing.
     """
     file = Path(path).expanduser()
     if not file.is_file():
@@ -127,8 +127,14 @@ def read_alternatives(path: str, rows: Sequence[QARow]) -> Mapping[str, Sequence
             f"`alternatives` must be 'refusals', 'mismatch' or a file of second answers. Found {path!r}, which is none "
             "of them. Write the file with unlearnkit.datamodules.write_alternatives, or use 'refusals'."
         )
+    try:
+        lines = file.read_text("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"`alternatives` must be a text file in UTF-8. Found {error.reason} in {str(file)!r}. Save it as UTF-8."
+        ) from error
     found: dict[str, tuple[str, ...]] = {}
-    for number, line in enumerate(file.read_text("utf-8").splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         try:
             entry = json.loads(line)
             texts = tuple(entry["alternatives"])
