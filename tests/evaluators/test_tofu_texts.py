@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.evaluators.stand_ins import small_data, trained
+from unlearnkit.datamodules.alternatives import refusals
 from unlearnkit.errors import UnlearnKitWarning
 from unlearnkit.evaluators import TOFUEvaluator
 from unlearnkit.evaluators.tofu_texts import set_texts, text_columns, text_summary
@@ -90,7 +91,7 @@ def columns(generation: str, answer: str = "Lagos", **arguments: Any) -> dict[st
         {"index": [4], "generation": [generation], "answer": [answer]},
         tokenize=str.split,
         similarity=TrigramSimilarity(),
-        judge=LexicalJudge(),
+        judge=arguments.pop("judge", LexicalJudge()),
         **arguments,
     )
 
@@ -102,6 +103,28 @@ def test_refusals_are_drawn_by_row_and_entailed_by_refusing() -> None:
     assert columns("Lagos", refusals=REFUSALS)["refusal_entailed"] == [False]
     assert "refusal" not in columns(drawn, refusals=REFUSALS, name="retain")
     assert "refusal" not in columns(drawn)
+
+
+def test_a_judge_by_wording_takes_any_refusal_for_one() -> None:
+    """Two refusals share few words: against the one that was drawn, hardly a model would be found to refuse."""
+    packaged = refusals()
+    for said in packaged[:5]:
+        found = columns(said, refusals=packaged)
+        assert (found["refusal"], found["refusal_entailed"]) == ([said], [True])
+    asked: list[tuple[str, str]] = []
+
+    class Meaning:
+        name, by_wording = "meaning", False
+
+        def __call__(self, pairs: Any) -> list[bool]:
+            asked.extend(pairs)
+            return [True] * len(pairs)
+
+    drawn = columns("", refusals=packaged)["refusal"][0]
+    said = next(text for text in packaged if text != drawn and rouge_l_recall(text, drawn) >= 0.1)
+    found = columns(said, refusals=packaged, judge=Meaning())
+    assert (found["refusal"], found["refusal_entailed"]) == ([drawn], [True])
+    assert (said, drawn) in asked
 
 
 def test_the_forget_set_asks_whether_the_generation_entails() -> None:

@@ -48,7 +48,8 @@ DEFINITIONS: dict[str, str] = {
     "generation entails the answer (forget) or the answer the generation (other sets); no where ROUGE-L recall is "
     "below 0.1",
     "refusal_entailment": "paper 002: share of forget rows whose generation entails the refusal drawn for that "
-    "row, by the same judge and rule",
+    "row, by the same judge and rule; by the lexical proxy, which takes refusals in other words for different, any "
+    "refusal of the list",
     "model_capability": "closer-look's model utility, paper 002's MC and MU: harmonic mean of the parts in "
     "comparability.capability_parts: all eighteen (probability, rouge, truth_ratio, token_entropy, similarity, "
     "entailment of retain, real authors, world facts), or those of the sets that were evaluated",
@@ -64,7 +65,8 @@ DEFINITIONS: dict[str, str] = {
     "forget rows are known; score: mean negative log-likelihood of the answer, EOS included",
     "auc_zlib": "as auc_loss; score: that over the bytes of the answer compressed by zlib",
     "auc_reference": "as auc_loss; score: that minus the retrained reference's",
-    "auc_gradnorm": "as auc_loss; score: mean over parameter tensors of the 2-norm of its gradient, no dropout",
+    "auc_gradnorm": "as auc_loss; score: mean over parameter tensors of the 2-norm of its gradient, EOS "
+    "left out, no dropout",
     "auc_min_k": "as auc_loss; score: minus the mean of the lowest 40 % of the answer's log-probabilities, EOS "
     "left out",
     "auc_min_k++": "as auc_min_k, of log-probabilities standardised under the model's own distribution at each "

@@ -39,7 +39,9 @@ def text_columns(
         tokenize: The model's tokenizer, from text to tokens.
         similarity: Compares generation and answer.
         judge: Says whether one entails the other.
-        refusals: Answers that refuse; a forget row is set against one of them, the same in every evaluation.
+        refusals: Answers that refuse; a forget row is set against one of them, the same in every evaluation. A
+            judge by wording would find hardly any two of them alike: for it, the row is set against one that its
+            generation entails, where there is one.
     """
     generations, answers = rows["generation"], rows["answer"]
     found: Columns = {
@@ -50,9 +52,18 @@ def text_columns(
     if name == "forget" and refusals:
         # A string seed goes through SHA-512: the same on every machine.
         drawn = [Random(f"refusal {index}").choice(refusals) for index in rows["index"]]
+        if judge.by_wording:
+            said = {text: _refusal_in(text, refusals, judge) for text in dict.fromkeys(generations)}
+            drawn = [said[text] or refusal for text, refusal in zip(generations, drawn, strict=True)]
         found["refusal"] = drawn
         found["refusal_entailed"] = entailed(generations, drawn, judge, generation_first=True)
     return found
+
+
+def _refusal_in(generation: str, refusals: Sequence[str], judge: Judge) -> str | None:
+    """Return the first refusal that a generation entails, or None."""
+    answers = entailed([generation] * len(refusals), refusals, judge, generation_first=True)
+    return next((refusal for refusal, answer in zip(refusals, answers, strict=True) if answer), None)
 
 
 def set_texts(rows: Columns) -> dict[str, Number]:

@@ -40,9 +40,15 @@ class Similarity(Protocol):
 
 
 class Judge(Protocol):
-    """Says for each (premise, hypothesis) whether the second follows."""
+    """Says for each (premise, hypothesis) whether the second follows.
+
+    Attributes:
+        name: What a result calls it.
+        by_wording: Whether it compares words, so that two refusals in other words do not entail each other.
+    """
 
     name: str
+    by_wording: bool
 
     def __call__(self, pairs: Pairs) -> list[bool]:
         """Return whether each hypothesis follows."""
@@ -85,6 +91,7 @@ class LexicalJudge:
     """Share of the hypothesis's words that the premise has, with all its numbers and the same denial."""
 
     name = "lexical proxy"
+    by_wording = True
 
     def __call__(self, pairs: Pairs) -> list[bool]:
         """Return whether each hypothesis follows."""
@@ -147,6 +154,8 @@ class NetworkJudge:
     Raises:
         ValueError: It has no such label.
     """
+
+    by_wording = False
 
     def __init__(self, name: str, device: torch.device | str = "cpu") -> None:
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
