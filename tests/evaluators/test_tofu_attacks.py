@@ -63,7 +63,7 @@ def test_every_score_equals_a_naive_one(evaluation: dict[str, Any]) -> None:
             logits = model.network(input_ids=torch.tensor([prompt + answer])).logits[0, len(prompt) - 1 : -1]
             whole = logits.log_softmax(-1)
             own = whole[range(len(answer)), answer]
-            (-own.mean()).backward()
+            (-own[:-1].mean()).backward()
             whole, own = whole.detach(), own.detach()
             norms = [float(p.grad.norm()) for p in model.parameters()]  # type: ignore[union-attr]
             mean = (whole.exp() * whole).sum(-1)

@@ -59,14 +59,17 @@ def attack_rows(
         rows: Tokenised rows.
         attacks: Names of the attacks.
         batch_tokens: Most tokens of a batch.
-        eos_id: Token that ends an answer; ``min_k`` and ``min_k++`` leave it out.
+        eos_id: Token that ends an answer; ``gradnorm``, ``min_k`` and ``min_k++`` leave it out.
     """
     sequences = [(list(row.prompt), list(row.answers[0])) for row in rows]
     statistics = model.token_statistics_ids(sequences, batch_tokens)
-    norms = model.gradient_norms_ids(sequences) if "gradnorm" in attacks else [math.nan] * len(rows)
+    lengths = [len(answer) - (answer[-1] == eos_id) for _, answer in sequences]
+    norms = [math.nan] * len(rows)
+    if "gradnorm" in attacks:
+        cut = [(prompt, answer[:kept]) for (prompt, answer), kept in zip(sequences, lengths, strict=True)]
+        norms = list(model.gradient_norms_ids(cut))
     found = []
-    for row, one, norm in zip(rows, statistics, norms, strict=True):
-        kept = len(one.log_probs) - (row.answers[0][-1] == eos_id)
+    for row, one, norm, kept in zip(rows, statistics, norms, lengths, strict=True):
         loss = -math.fsum(one.log_probs) / len(one.log_probs)
         scores: dict[str, float] = {
             "loss": loss,

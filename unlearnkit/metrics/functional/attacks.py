@@ -7,7 +7,7 @@ counting half. 1/2 says that nobody can tell them apart, 1 that all forget texts
 - ``loss`` (Yeom et al. 2018): l, the mean negative log-likelihood a token, EOS included.
 - ``zlib`` (Carlini et al. 2021): l over the bytes of the zlib-compressed answer.
 - ``reference`` (Carlini et al. 2022): l - l of a reference model, here the retrained one.
-- ``gradnorm``: mean over parameter tensors of the 2-norm of the gradient of l.
+- ``gradnorm``: mean over parameter tensors of the 2-norm of the gradient of l, EOS left out.
 - ``min_k`` (Shi et al. 2024): minus the mean of the lowest 40 % of the log-probabilities, EOS left out.
 - ``min_k++`` (Zhang et al. 2025): the same of z-scores (log p - mu) / sigma, mu and sigma^2 being mean and variance of
   the log-probability under the model's own distribution at that place.
