@@ -69,7 +69,8 @@ def test_each_model_is_asked_once_for_all_tasks(folder: Path, tmp_path: Path) ->
     }
     places = ["some/model", str(folder)]
     assert harness.calls == [
-        {**common, "model_args": {"pretrained": place, "dtype": "auto"}} for place in places
+        {**common, "model_args": {"pretrained": place, "dtype": "auto", "add_bos_token": True}}
+        for place in places
     ]
     assert [row["model"] for row in results["rows"]] == ["Initial", "my,model=1"]
     assert json.loads((tmp_path / "results.json").read_text()) == results
@@ -86,7 +87,7 @@ def test_the_table_is_paper_002s(folder: Path, tmp_path: Path) -> None:
         "ARC-c ↑", "MMLU ↑", "TruthfulQA ↑", "TriviaQA ↑", "GSM8K ↑", "AVG ↑",
     ]  # fmt: skip
     assert [float(cell.wide) for cell in table.rows[0][1:]] == [*PRINTED.values(), AVERAGE]
-    assert "gsm8k (exact_match,strict-match)" in table.caption[0] and "all questions" in table.caption[0]
+    assert "gsm8k (exact_match,flexible-extract)" in table.caption[0] and "all questions" in table.caption[0]
     assert "my,model=1" in (tmp_path / "downstream.md").read_text()
 
 
