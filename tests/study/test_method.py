@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
 from unlearnkit.errors import ConfigurationError, DataNotFoundError, UnknownNameError
 from unlearnkit.packaged import CONFIGS

@@ -44,7 +44,8 @@ class Images(ForgetRetainDataModule):
         first_classes: Use only so many classes, the first ones; None uses all.
         per_class: Training images of each class to use, its first ones; None uses all.
         size: Height and width to scale to; None wants all images of one size already.
-        augment: What is done to training images: ``none``, ``crop`` (shift by up to an eighth), ``crop_flip``.
+        augment: What is done to training images: ``none``, ``crop`` (shift by up to an eighth, at most
+            four pixels), ``crop_flip``.
         forget_batch_size: Forget images in a round, over all ranks.
         retain_batch_size: Retain images in a round, over all ranks.
         train_batch_size: Images in a batch when training on one stream, and when evaluating.
@@ -247,7 +248,7 @@ class Images(ForgetRetainDataModule):
         if "inputs" not in batch:
             return {side: self._augmented(part, round_) for side, part in batch.items()}
         images, keys = batch["inputs"], row_keys(self.seed, round_, batch["index"])
-        shifted = crop_and_flip(images, keys, images.shape[-1] // 8, flip=self.augment == "crop_flip")
+        shifted = crop_and_flip(images, keys, min(4, images.shape[-1] // 8), flip=self.augment == "crop_flip")
         return batch | {"inputs": shifted}
 
 

@@ -23,6 +23,7 @@ from unlearnkit.study.environment import hardware
 from unlearnkit.study.gap_table import gap_table
 from unlearnkit.study.matched import matched_table
 from unlearnkit.study.method import Method, load_method
+from unlearnkit.study.paired_gap import paired_table
 from unlearnkit.study.progress import StudyProgress
 from unlearnkit.study.protocol import protocol
 from unlearnkit.study.quiet import quiet
@@ -117,7 +118,7 @@ def _run(given: list[str], console: Console) -> dict[str, Any]:
         atomic_write_json(out / "results.json", results)
         tables = [
             summary(results),
-            *filter(None, [gap_table(results), confusion_table(results)]),
+            *filter(None, [gap_table(results), paired_table(results), confusion_table(results)]),
             matched_table(results),
         ]
         atomic_write_text(out / "summary.md", "\n".join(table.markdown() for table in tables))
@@ -133,7 +134,10 @@ def checked_methods(setting: Setting) -> list[Method]:
     Raises:
         ConfigurationError: Two methods, or one and the target or reference, would share a folder.
     """
-    methods = [load_method(name, setting.config.benchmark) for name in setting.config.methods]
+    methods = [
+        load_method(name, setting.config.benchmark).with_rounds(setting.config.rounds)
+        for name in setting.config.methods
+    ]
     names = [method.name for method in methods]
     taken = sorted({name for name in names if names.count(name) > 1 or name in ROLES})
     if taken:
@@ -178,7 +182,7 @@ def meanings(reference: Path) -> dict[str, Any]:
 def _work(setting: Setting, methods: list[Method]) -> float:
     """Estimate the work in rounds; a training epoch counts as ten of them."""
     training = 2 * (10.0 * setting.finetune.epochs + EVALUATION_COST)
-    unlearning = sum((setting.config.rounds or method.rounds) + EVALUATION_COST for method in methods)
+    unlearning = sum(method.rounds + EVALUATION_COST for method in methods)
     return len(setting.config.seeds) * (training + unlearning)
 
 
@@ -213,7 +217,7 @@ def _seed_rows(
         yield row | {"seed": seed}, is_new
     reference = _reference(home)
     for method in methods:
-        rounds = setting.config.rounds or method.rounds
+        rounds = method.rounds
         # A seed says nothing new where it is the target's own.
         own = content_hash([key, method.content, rounds, *([seed] * (at != seed)), *_listed(setting, method)])
         row = finished(folder / method.name, own, split)

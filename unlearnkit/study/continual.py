@@ -135,7 +135,7 @@ def _asked(setting: Setting, seed: int) -> tuple[str, tuple[tuple[int, ...], ...
 def _work(setting: Setting, methods: list[Method], requests: int) -> float:
     """Estimate the work in rounds; a training epoch counts as ten of them."""
     training = 10.0 * setting.finetune.epochs + EVALUATION_COST
-    unlearning = sum((setting.config.rounds or method.rounds) + EVALUATION_COST for method in methods)
+    unlearning = sum(method.rounds + EVALUATION_COST for method in methods)
     each = EVALUATION_COST + unlearning + (training if setting.config.reference else 0.0)
     return len(setting.config.seeds) * (training + requests * each)
 
@@ -178,7 +178,7 @@ def _sequence(
             progress.advance(EVALUATION_COST)
         yield row | facts | by_request(folder / "target", requested)
         for method in methods:
-            rounds = setting.config.rounds or method.rounds
+            rounds = method.rounds
             before, its_key = latest[method.name]
             # The key of the run before is in this one's: what is redone early is redone later as well.
             own = content_hash([key, its_key, method.content, rounds, setting.batch_sizes(method)])

@@ -63,12 +63,33 @@ class Method:
         optimizer["init_args"] = own
         return replace(self, model={**self.model, "init_args": {**arguments, "optimizer": optimizer}})
 
+    def with_rounds(self, rounds: int | None) -> Method:
+        """Return the method over another number of rounds; None leaves it.
+
+        What the YAML spans over its whole run ends with the run: ``T_max`` of a cosine and ``forget_fade`` where they
+        are its number of rounds. Half of either would leave a rate or a forget loss that hardly fell.
+
+        >>> short = load_method("cifar10/sfron").with_rounds(60).model["init_args"]
+        >>> short["scheduler"]["init_args"], short["strategy"]["init_args"]["forget_fade"]
+        ({'T_max': 60}, 60)
+        """
+        if rounds is None or rounds == self.rounds:
+            return self
+        arguments = dict(self.model["init_args"])
+        for section, name in (("scheduler", "T_max"), ("strategy", "forget_fade")):
+            own: Any = arguments.get(section)
+            given = own.get("init_args", {}) if isinstance(own, dict) else {}
+            if given.get(name) == self.rounds:
+                arguments[section] = {**own, "init_args": {**given, name: rounds}}
+        return replace(self, model={**self.model, "init_args": arguments}, rounds=rounds)
+
     def build(self, model: nn.Module, seed: int = 0) -> tuple[UnlearningModule, list[Callback]]:
         """Instantiate the module around a model, and its callbacks.
 
         Args:
             model: The target, in place of the YAML's own.
-            seed: Seed of everything random in training.
+            seed: Seed of everything random in training, also of what objectives and strategy draw unless the YAML
+                names theirs.
 
         Raises:
             ConfigurationError: The YAML names something unknown or an argument breaks its rule.
@@ -81,6 +102,12 @@ class Method:
             # The parser replaces what it is given by its own objects: hand it a copy.
             given = copy.deepcopy({"module": {**arguments, "seed": seed}, "callbacks": self.callbacks})
             parsed = parser.parse_object(given)
+            for name in ("forget", "retain", "strategy"):
+                own = arguments.get(name)
+                named = isinstance(own, dict) and "seed" in own.get("init_args", {})
+                section = parsed.module.get(name)
+                if section is not None and not named and "seed" in section.get("init_args", {}):
+                    section.init_args.seed = seed
             built = parser.instantiate(parsed)
         except ArgumentError as error:
             raise ConfigurationError(

@@ -35,7 +35,7 @@ def protocol(setting: Setting, methods: list[Method], rows: list[dict[str, Any]]
         "target_seed": setting.config.target_seed,
         "batch_sizes": {method.name: setting.batch_sizes(method) for method in methods},
         "finetune": setting.section("finetune"),
-        "rounds": {method.name: setting.config.rounds or method.rounds for method in methods},
+        "rounds": {method.name: method.rounds for method in methods},
         "methods": {method.name: method.content for method in methods},
         "tuning": "none: every method runs with its packaged hyper-parameters",
     }

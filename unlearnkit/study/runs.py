@@ -131,7 +131,7 @@ def unlearn_with(
     built = setting.build(seed, "pair", str(target / "tokenizer"), model=False, batch_sizes=sizes)
     built.model = setting.target(target / "model")
     module, callbacks = method.build(built.model, seed)
-    rounds = setting.config.rounds or method.rounds
+    rounds = method.rounds
     path = EvaluateEvery(
         _path_evaluator(setting, built),
         every=setting.path.every,
@@ -201,7 +201,7 @@ def _conclude(
     config = {name: setting.section(name) for name in ("data", "model", "evaluator", "finetune", "path")}
     if method is not None:
         sizes = setting.batch_sizes(method)
-        config["method"] = method.content | {"rounds": setting.config.rounds or method.rounds} | sizes
+        config["method"] = method.content | {"rounds": method.rounds} | sizes
     with atomic_folder(folder) as temporary:
         atomic_write_text(temporary / "config.yaml", yaml.safe_dump(config, sort_keys=False))
         built.data.split.save(temporary / "split.json")

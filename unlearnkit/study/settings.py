@@ -30,7 +30,7 @@ class Finetune:
         lr: Its peak learning rate.
         weight_decay: Its weight decay.
         warmup_steps: Steps of linear warm-up before the cosine decay to zero.
-        clip: Largest gradient norm.
+        clip: Largest gradient norm; None does not clip.
     """
 
     epochs: int = 22
@@ -38,11 +38,11 @@ class Finetune:
     lr: float = 3e-3
     weight_decay: float = 0.01
     warmup_steps: int = 20
-    clip: float = 1.0
+    clip: float | None = 1.0
 
     def __post_init__(self) -> None:
         for name, value in (("epochs", self.epochs), ("lr", self.lr), ("clip", self.clip)):
-            if not value > 0:
+            if value is not None and not value > 0:
                 raise ConfigurationError(
                     f"`finetune.{name}` must be above 0. Found {value}. The default is {getattr(Finetune, name)}."
                 )

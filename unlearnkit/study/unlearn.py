@@ -106,6 +106,7 @@ def unlearn(
     row = load_method(method)
     if rounds is not None and rounds < 1:
         raise ConfigurationError(f"`rounds` must be at least 1. Found {rounds}. Use e.g. rounds=60.")
+    row = row.with_rounds(rounds)
     wrapped = model if hasattr(model, "losses") else WithCriterion(model, loss or per_sample_cross_entropy)
     module, callbacks = (row if lr is None else row.with_learning_rate(lr)).build(wrapped, seed)
     data = PairedDatasets(forget, retain, batch_size=batch_size, seed=seed)
@@ -113,7 +114,7 @@ def unlearn(
     log = _Log()
     with quiet():
         trainer = Trainer(
-            max_steps=rounds or row.rounds,
+            max_steps=row.rounds,
             accelerator=accelerator,
             devices=1,
             logger=False,
