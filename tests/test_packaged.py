@@ -118,9 +118,15 @@ def test_paper_002s_pairs_come_in_its_five_ways_of_stepping(pair, forget, retain
         "_dual_optim_plus": ("Alternate", "DualOptimPlus", 32),
         "_dual_optim_plus_8bit": ("Alternate", "DualOptimPlus", 8),
     }
+    weights = []
     for end, way in ways.items():
         chosen = yaml.safe_load((CONFIGS / "tofu" / f"{pair}{end}.yaml").read_text())["model"]["init_args"]
         optimizer = chosen["optimizer"]
         bits = optimizer["init_args"].get("state_bits", 32)
         assert (chosen["strategy"]["class_path"], optimizer["class_path"], bits) == way
         assert (chosen["forget"]["class_path"], chosen["retain"]["class_path"]) == (forget, retain)
+        settings = chosen["strategy"]["init_args"]
+        # FixedWeights weighs both losses, Alternate one beside a retain loss of 1.
+        c = settings.get("c", 0.5)
+        weights.append(settings.get("forget_weight", 1.0) * (1 - c) / c)
+    assert weights == pytest.approx([0.1 if pair == "me_gd" else 1.0] * 5, rel=2e-3)

@@ -135,6 +135,23 @@ def test_the_forget_loss_fades_along_a_half_cosine_before_it_is_clipped() -> Non
     )
 
 
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_weighted_forget_loss_is_the_loss_times_the_weight(optimizer: str) -> None:
+    class Weighted(AscentNLL):
+        def forward(self, *given: Any) -> Any:
+            value = super().forward(*given)
+            return value._replace(sums=0.1 * value.sums)
+
+    make = OPTIMIZERS[optimizer]
+    found, reports = run(Alternate(1, 2, forget_weight=0.1), pairs(), make)
+    expected, _ = run(Alternate(1, 2), pairs(), make, forget=Weighted())
+    plain, unweighted = run(Alternate(1, 2), pairs(), make)
+    assert_close(found.parameters, [p.detach() for p in expected.parameters])
+    assert torch.equal(reports[0].losses["forget"], unweighted[0].losses["forget"])
+    if optimizer != "DualOptim":  # whose forget side has an Adam of its own
+        assert not torch.allclose(found.parameters[0], plain.parameters[0], atol=1e-4)
+
+
 def test_the_rate_is_put_back_where_a_step_fails() -> None:
     host = host_for(model())
     host.lr_scale = 0.7
@@ -343,6 +360,7 @@ def test_gen_fits_along_the_displacement_of_the_whole_round(optimizer: str) -> N
             {"forget_fade": 0},
             "`forget_fade` must be a whole number of rounds of 1 or above, or None. Found 0.",
         ),
+        ({"forget_weight": 0.0}, "`forget_weight` must be above 0. Found 0.0."),
         ({"forget_cycles": 0}, "`forget_cycles` must be a whole number of 1 or above, or None. Found 0."),
     ],
 )

@@ -41,13 +41,16 @@ class Alternate(Strategy):
         retain_rate: Factor on the learning rate of retain steps.
         forget_decay: What is left of ``forget_rate`` after each round.
         retain_decay: What is left of ``retain_rate`` after each round.
+        forget_weight: Factor on the forget loss, before the gradient is clipped. Adam's steps hardly depend on it where its
+            state is the forget side's alone; where both sides share it they do.
         forget_fade: Rounds over which the forget loss's factor falls from 1 to 0 along a half cosine, or None. It
             scales the gradient before it is clipped (SFRon's ``alpha_t``); Adam's steps hardly depend on it.
         forget_cycles: How many times the forget side has its turn before only retain steps are made (SCRUB's
             ``msteps``), or None for as often as the retain side.
 
     Raises:
-        ConfigurationError: A number of steps is below 1, a clip is not above 0, or a rate or decay is negative.
+        ConfigurationError: A number of steps is below 1, a clip or the weight is not above 0, or a rate or decay is out of
+            its range.
         UnknownNameError: ``mode`` is neither of the two.
 
     >>> Alternate(forget_steps=1, retain_steps=2).schedule(0)
@@ -70,6 +73,7 @@ class Alternate(Strategy):
         retain_rate: float = 1.0,
         forget_decay: float = 1.0,
         retain_decay: float = 1.0,
+        forget_weight: float = 1.0,
         forget_fade: int | None = None,
         forget_cycles: int | None = None,
     ) -> None:
@@ -88,6 +92,8 @@ class Alternate(Strategy):
             _require(f"{side}_clip", clip, "above 0, or None", clip is None or clip > 0, "1.0")
             _require(f"{side}_rate", self.rates[side], "0 or above", 0 <= self.rates[side] < math.inf, "1.0")
             _require(f"{side}_decay", self.decays[side], "in [0, 1]", 0 <= self.decays[side] <= 1, "0.99")
+        _require("forget_weight", forget_weight, "above 0", 0 < forget_weight < math.inf, "0.1")
+        self.forget_weight = forget_weight
         faded = forget_fade is None or (isinstance(forget_fade, int) and forget_fade >= 1)
         _require("forget_fade", forget_fade, "a whole number of rounds of 1 or above, or None", faded, "300")
         self.forget_fade = forget_fade
@@ -148,8 +154,9 @@ class Alternate(Strategy):
         return RoundReport(first, skipped=skipped)
 
     def _step_along(self, host: Host, gradients: list[Tensor], side: Side) -> None:
-        if side == "forget" and self.forget_fade is not None:
-            scale_(gradients, gradients[0].new_tensor(half_cosine(host.round, self.forget_fade)))
+        faded = 1.0 if self.forget_fade is None else half_cosine(host.round, self.forget_fade)
+        if side == "forget" and self.forget_weight * faded != 1.0:
+            scale_(gradients, gradients[0].new_tensor(self.forget_weight * faded))
         longest = self.clips[side]
         if longest is not None:
             clip_(gradients, longest)
