@@ -21,6 +21,8 @@ REFUSALS = Path(__file__).with_name("refusals.txt")
 class Alternatives:
     """Choose a second answer for a row: a function of (seed, row, round), so that it resumes.
 
+    A row gets another one in each round, as in TOFU's code; closer-look's and DualOptim's give it the same one always.
+
     Args:
         answers: Returns a row's possible second answers, always the same ones.
         seed: Seed of every choice.

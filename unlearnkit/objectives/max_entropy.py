@@ -13,11 +13,11 @@ class MaxEntropy(Objective):
     """Minimise ``KL(U || p) = -log V - (1/V) sum_v log p_v`` over the scored tokens (ME; Yuan et al. 2024; paper 002).
 
     ``U`` is uniform on the vocabulary of size V. Bounded below by 0, unlike ascent. The mean is over all scored
-    tokens. The authors' scripts average over question and padding as well, and weigh the loss with 0.1 (0.5 on real
-    people); weights are the strategy's here.
+    tokens. Closer-look's scripts average over question and padding as well, paper 002's do not. Both weigh the loss
+    with 0.1 on TOFU (closer-look with 0.5 on real people); weights are the strategy's here.
 
     Args:
-        positions: ``answer``, or ``all`` to match the authors' scripts: every position but the last, padding
+        positions: ``answer``, or ``all`` to match closer-look's scripts: every position but the last, padding
             included. They pad to 500 tokens; here the width is the batch's own.
 
     Raises:
