@@ -149,7 +149,7 @@ def downstream(
     for name, place in places.items():
         found = run(
             model="hf",
-            # The start token is DualOptim's choice. A dictionary, because a path may hold the commas and signs of the textual form.
+            # The start token is DualOptim's choice; a dictionary, because a path may hold the textual form's commas.
             model_args={"pretrained": place, "dtype": dtype, "add_bos_token": True},
             tasks=[TASKS[task].harness for task in tasks],
             num_fewshot=few_shot,
