@@ -41,16 +41,16 @@ class Alternate(Strategy):
         retain_rate: Factor on the learning rate of retain steps.
         forget_decay: What is left of ``forget_rate`` after each round.
         retain_decay: What is left of ``retain_rate`` after each round.
-        forget_weight: Factor on the forget loss, before the gradient is clipped. Adam's steps hardly depend on it where its
-            state is the forget side's alone; where both sides share it they do.
+        forget_weight: Factor on the forget loss; it scales the gradient before it is clipped. Adam's steps hardly
+            depend on it where its state is the forget side's alone; where both sides share it they do.
         forget_fade: Rounds over which the forget loss's factor falls from 1 to 0 along a half cosine, or None. It
             scales the gradient before it is clipped (SFRon's ``alpha_t``); Adam's steps hardly depend on it.
         forget_cycles: How many times the forget side has its turn before only retain steps are made (SCRUB's
             ``msteps``), or None for as often as the retain side.
 
     Raises:
-        ConfigurationError: A number of steps is below 1, a clip or the weight is not above 0, or a rate or decay is out of
-            its range.
+        ConfigurationError: A number of steps is below 1, a clip or the weight is not above 0, or a rate or decay is
+            out of its range.
         UnknownNameError: ``mode`` is neither of the two.
 
     >>> Alternate(forget_steps=1, retain_steps=2).schedule(0)
