@@ -120,7 +120,10 @@ def test_paper_002s_pairs_come_in_its_five_ways_of_stepping(pair, forget, retain
     }
     weights = []
     for end, way in ways.items():
-        chosen = yaml.safe_load((CONFIGS / "tofu" / f"{pair}{end}.yaml").read_text())["model"]["init_args"]
+        whole = yaml.safe_load((CONFIGS / "tofu" / f"{pair}{end}.yaml").read_text())
+        # Where there are refusals, closer-look's and DualOptim's code keeps each with its row.
+        assert whole["data"]["init_args"].get("alternatives_per") == ("row" if forget in ("DPO", "IDK") else None)
+        chosen = whole["model"]["init_args"]
         optimizer = chosen["optimizer"]
         bits = optimizer["init_args"].get("state_bits", 32)
         assert (chosen["strategy"]["class_path"], optimizer["class_path"], bits) == way

@@ -12,7 +12,7 @@ from unlearnkit.batches import IGNORE, QARow
 from unlearnkit.datamodules.alternatives import REFUSALS, Alternatives, read_alternatives, refusals
 from unlearnkit.datamodules.tokenization import Encoder
 from unlearnkit.datamodules.tokenizer_files import train_bpe
-from unlearnkit.errors import DataError, DataNotFoundError
+from unlearnkit.errors import DataError, DataNotFoundError, UnknownNameError
 
 ROWS = [QARow(i, f"Who wrote book {i}?", f"Author {i} did.") for i in range(50)]
 TEXTS = tuple(f"Reason {i}." for i in range(10))
@@ -40,6 +40,16 @@ def test_a_choice_is_a_function_of_seed_row_and_round():
         )
     same = sum(a == b for a, b in zip(flat[0], flat[1], strict=True))
     assert 60 < same < 140  # a tenth of 1000
+
+
+def test_a_choice_per_row_is_the_same_in_every_round():
+    second = Alternatives(lambda row: TEXTS, seed=0, per="row")
+    choices = [[second.pick(row, k)[0] for row in ROWS] for k in range(5)]
+    assert choices == [choices[0]] * 5
+    assert set(choices[0]) == set(range(10))
+    assert choices[0] != [Alternatives(lambda row: TEXTS, seed=1, per="row").pick(row, 0)[0] for row in ROWS]
+    with pytest.raises(UnknownNameError, match="`per` must be one of"):
+        Alternatives(lambda row: TEXTS, per="epoch")
 
 
 def test_a_rows_own_answer_is_never_its_second_one():

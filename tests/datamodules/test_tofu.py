@@ -313,6 +313,20 @@ def test_refusals_go_with_both_sides_and_change_from_round_to_round() -> None:
     assert second_texts(data, data.batch(2)["forget"]) == second_texts(data, batches[2]["forget"])
 
 
+@pytest.mark.parametrize("kind", ["refusals", "mismatch"])
+def test_second_answers_per_row_stay_with_their_row(kind: str) -> None:
+    data = make(alternatives=kind, alternatives_per="row")
+    found: dict[int, set[str]] = {}
+    for round_ in range(6):
+        batch = data.batch(round_)["forget"]
+        for index, text in zip(batch["index"].tolist(), second_texts(data, batch), strict=True):
+            found.setdefault(index, set()).add(text)
+    assert {len(texts) for texts in found.values()} == {1}
+    assert len(set.union(*found.values())) > 1
+    with pytest.raises(UnknownNameError, match="`alternatives_per` must be one of"):
+        TOFU(alternatives_per="epoch")  # type: ignore[arg-type]
+
+
 def test_a_mismatch_is_the_answer_of_a_retain_row() -> None:
     data = make(alternatives="mismatch")
     batch = data.batch(0)

@@ -106,12 +106,13 @@ def test_sides_of_any_data_share_one_table():
     assert torch.equal(*found)
 
 
-def test_second_answers_are_kept_by_row_and_choice():
-    """DPO asks about a refusal that is another one in each round; with micro-batches too."""
+@pytest.mark.parametrize("per", ["round", "row"])
+def test_second_answers_are_kept_by_row_and_choice(per):
+    """DPO asks about a refusal that is another one in each round, or always the row's one."""
     found = []
     for cached in (False, True):
         module = UnlearningModule(model(), DPO(), optimizer=adamw, seed=5, cache_reference=cached)
-        quiet(max_steps=ROUNDS, max_epochs=-1).fit(module, data())
+        quiet(max_steps=ROUNDS, max_epochs=-1).fit(module, data(alternatives_per=per))
         found.append(flat(module.model))
     assert isinstance(module.reference(), CachedReference)
     assert torch.equal(*found)

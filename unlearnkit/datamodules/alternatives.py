@@ -7,25 +7,32 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal, cast, get_args
 
 import torch
 
 from unlearnkit.batches import QARow, TokenBatch
 from unlearnkit.datamodules.tokenization import Encoder
-from unlearnkit.errors import DataError, DataNotFoundError
+from unlearnkit.errors import DataError, DataNotFoundError, UnknownNameError
 
 REFUSALS = Path(__file__).with_name("refusals.txt")
 """The packaged list of refusals, one a line."""
+
+Per = Literal["round", "row"]
+"""Whether a row's second answer is drawn anew in each round, or once."""
 
 
 class Alternatives:
     """Choose a second answer for a row: a function of (seed, row, round), so that it resumes.
 
-    A row gets another one in each round, as in TOFU's code; closer-look's and DualOptim's give it the same one always.
-
     Args:
         answers: Returns a row's possible second answers, always the same ones.
         seed: Seed of every choice.
+        per: ``round`` gives a row another one in each round, as TOFU's code does; ``row`` the same one always, as
+            closer-look's and DualOptim's do.
+
+    Raises:
+        UnknownNameError: ``per`` is neither of the two.
 
     >>> second = Alternatives(lambda row: ["No idea.", "I cannot say."], seed=0)
     >>> row = QARow(index=3, question="Who?", answer="She.")
@@ -33,9 +40,10 @@ class Alternatives:
     (True, 2)
     """
 
-    def __init__(self, answers: Callable[[QARow], Sequence[str]], seed: int = 0) -> None:
+    def __init__(self, answers: Callable[[QARow], Sequence[str]], seed: int = 0, per: Per = "round") -> None:
         self.answers = answers
         self.seed = seed
+        self.per: Per = require_per("per", per)
 
     def pick(self, row: QARow, round_: int) -> tuple[int, str]:
         """Return the number of the answer that a row gets in a round, and the answer; never the row's own.
@@ -44,7 +52,8 @@ class Alternatives:
             DataError: There is no other answer than the row's own.
         """
         answers = self.answers(row)
-        word = hashlib.sha256(f"{self.seed}/{row.index}/{round_}".encode()).digest()
+        at = f"{self.seed}/{row.index}" + (f"/{round_}" if self.per == "round" else "")
+        word = hashlib.sha256(at.encode()).digest()
         first = int.from_bytes(word[:8], "big")
         for offset in range(len(answers)):
             choice = (first + offset) % len(answers)
@@ -76,6 +85,17 @@ class Alternatives:
                 lengths = encoder.lengths(answers)
                 longest[answers] = answers[lengths.index(max(lengths))]
             encoder(row.question, longest.get(answers, row.answer), row.index)
+
+
+def require_per(argument: str, per: str) -> Per:
+    """Return the value.
+
+    Raises:
+        UnknownNameError: It is neither ``round`` nor ``row``.
+    """
+    if per not in get_args(Per):
+        raise UnknownNameError.among(argument, str(per), get_args(Per))
+    return cast(Per, per)
 
 
 def refusals(path: str | None = None) -> tuple[str, ...]:

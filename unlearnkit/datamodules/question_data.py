@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from unlearnkit.artifacts import AnyPath, Split
 from unlearnkit.batches import SIDES, QARow, Side, TokenBatch
-from unlearnkit.datamodules.alternatives import Alternatives, read_alternatives, refusals
+from unlearnkit.datamodules.alternatives import Alternatives, Per, read_alternatives, refusals, require_per
 from unlearnkit.datamodules.base import EpochLength, ForgetRetainDataModule, Part, TrainOn
 from unlearnkit.datamodules.tokenization import Encoded, Encoder
 from unlearnkit.datamodules.tokenizer_files import load_tokenizer, save_tokenizer, train_bpe
@@ -57,6 +57,7 @@ class QuestionData(ForgetRetainDataModule):
         knowledge: Train target and reference on the rows on neither side as well; None does so when the tokenizer is
             trained from scratch.
         alternatives: Second answers to each question, as ``TOFU`` says.
+        alternatives_per: Whether a row gets another one in each ``round``, or per ``row`` the same one always.
         refusals: Text file with one refusal a line; None takes the packaged hundred.
         forget_batch_size: Forget pairs in a round, over all ranks.
         retain_batch_size: Retain pairs in a round, over all ranks.
@@ -70,7 +71,7 @@ class QuestionData(ForgetRetainDataModule):
 
     Raises:
         ConfigurationError: A number is out of its range.
-        UnknownNameError: ``train_on`` or ``epoch_length`` is no name that exists.
+        UnknownNameError: ``train_on``, ``epoch_length`` or ``alternatives_per`` is no name that exists.
     """
 
     evaluation_sets: dict[str, list[QARow]]
@@ -83,6 +84,7 @@ class QuestionData(ForgetRetainDataModule):
         max_length: int = 512,
         knowledge: bool | None = None,
         alternatives: str | None = None,
+        alternatives_per: Per = "round",
         refusals: str | None = None,
         forget_batch_size: int = 20,
         retain_batch_size: int = 32,
@@ -111,6 +113,7 @@ class QuestionData(ForgetRetainDataModule):
         self.max_length = max_length
         self.knowledge = knowledge
         self.alternatives = alternatives
+        self.alternatives_per = require_per("alternatives_per", alternatives_per)
         self.refusals = refusals
         self._data: QuestionRows | None = None
         self._encoder: Encoder | None = None
@@ -213,12 +216,12 @@ class QuestionData(ForgetRetainDataModule):
     def _alternatives(self, kind: str) -> Alternatives:
         if kind == "refusals":
             lines = refusals(self.refusals)
-            return Alternatives(lambda row: lines, self.seed)
+            return Alternatives(lambda row: lines, self.seed, self.alternatives_per)
         if kind == "mismatch":
             answers = tuple(row.answer for row in self.samples("retain"))
-            return Alternatives(lambda row: answers, self.seed)
+            return Alternatives(lambda row: answers, self.seed, self.alternatives_per)
         table = read_alternatives(kind, self.samples("forget"))
-        return Alternatives(lambda row: table[row.question], self.seed)
+        return Alternatives(lambda row: table[row.question], self.seed, self.alternatives_per)
 
     def _answered(self, side: Side, batch: Any, round_: int) -> Any:
         """Return a side's batch, or list of micro-batches, with its second answers of a round, where it has any."""
@@ -235,7 +238,7 @@ class QuestionData(ForgetRetainDataModule):
         return self._with_answers(super().batch(round_), round_)
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Give a training batch its second answers, which are those of (seed, round, row)."""
+        """Give a training batch its second answers: those of (seed, row), and of the round where each has its own."""
         training = self.trainer is not None and self.trainer.training
         return self._with_answers(batch, self._rounds_done()) if training else batch
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from unlearnkit.batches import TokenBatch
+from unlearnkit.datamodules.alternatives import Per
 from unlearnkit.datamodules.base import EpochLength, TrainOn
 from unlearnkit.datamodules.question_data import QuestionData, QuestionRows, require_positive
 from unlearnkit.datamodules.tofu_files import Row, load_tofu
@@ -55,13 +56,15 @@ class TOFU(QuestionData):
             padding, but batches of short answers then weigh as much as batches of long ones; 0 does not sort.
         alternatives: Second answers to each question: ``refusals`` (on both sides), and on the forget side ``mismatch``
             (answers of retain rows) or a file of ``write_alternatives``. None gives each side what its objective asks
-            for. Which one a row gets is drawn anew in each round.
+            for.
+        alternatives_per: Whether a row gets another of its second answers in each ``round``, as in TOFU's code, or per
+            ``row`` the same one always, as in closer-look's and DualOptim's.
         refusals: Text file with one refusal a line; None takes the packaged hundred.
         num_workers: Worker processes of each loader.
         seed: Seed of every draw.
 
     Raises:
-        UnknownNameError: ``forget``, ``train_on`` or ``epoch_length`` is no name that exists.
+        UnknownNameError: ``forget``, ``train_on``, ``epoch_length`` or ``alternatives_per`` is no name that exists.
         ConfigurationError: A number is out of its range.
     """
 
@@ -91,6 +94,7 @@ class TOFU(QuestionData):
         micro_batch_size: int | None = None,
         bucket: int = 0,
         alternatives: str | None = None,
+        alternatives_per: Per = "round",
         refusals: str | None = None,
         num_workers: int = 0,
         seed: int = 0,
@@ -101,6 +105,7 @@ class TOFU(QuestionData):
             max_length=max_length,
             knowledge=knowledge,
             alternatives=alternatives,
+            alternatives_per=alternatives_per,
             refusals=refusals,
             forget_batch_size=forget_batch_size,
             retain_batch_size=retain_batch_size,
