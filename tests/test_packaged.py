@@ -122,7 +122,11 @@ def test_paper_002s_pairs_come_in_its_five_ways_of_stepping(pair, forget, retain
     for end, way in ways.items():
         whole = yaml.safe_load((CONFIGS / "tofu" / f"{pair}{end}.yaml").read_text())
         # Where there are refusals, closer-look's and DualOptim's code keeps each with its row.
-        assert whole["data"]["init_args"].get("alternatives_per") == ("row" if forget in ("DPO", "IDK") else None)
+        per = whole["data"]["init_args"].get("alternatives_per")
+        assert per == ("row" if forget in ("DPO", "IDK") else None)
+        # The paper's numbers are closer-look's.
+        evaluator = whole["trainer"]["callbacks"][0]["init_args"]["evaluator"]
+        assert evaluator == {"class_path": "TOFUEvaluator", "init_args": {"closer_look": True}}
         chosen = whole["model"]["init_args"]
         optimizer = chosen["optimizer"]
         bits = optimizer["init_args"].get("state_bits", 32)
