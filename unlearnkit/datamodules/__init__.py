@@ -9,6 +9,8 @@ from unlearnkit.datamodules.loader import RoundLoader
 from unlearnkit.datamodules.muse import MUSE
 from unlearnkit.datamodules.muse_files import load_muse
 from unlearnkit.datamodules.paired_datasets import PairedDatasets
+from unlearnkit.datamodules.people import People
+from unlearnkit.datamodules.people_files import load_people
 from unlearnkit.datamodules.sampler import RoundSampler
 from unlearnkit.datamodules.text_blocks import Block, text_blocks
 from unlearnkit.datamodules.tofu import TOFU
@@ -27,12 +29,14 @@ __all__ = [
     "ImageSet",
     "Images",
     "PairedDatasets",
+    "People",
     "RoundLoader",
     "RoundSampler",
     "TrainOn",
     "alternative_prompt",
     "load_images",
     "load_muse",
+    "load_people",
     "load_tofu",
     "load_tokenizer",
     "save_tokenizer",

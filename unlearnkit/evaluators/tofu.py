@@ -132,7 +132,7 @@ class TOFUEvaluator(Evaluator):
         attacked = self._attack(model, datamodule, rank, world)
         summary, parts = summarise(per_sample)
         evaluation: Evaluation = {
-            "benchmark": "tofu",
+            "benchmark": getattr(datamodule, "benchmark", "tofu"),
             "definitions": DEFINITIONS,
             "comparability": {
                 "format": FORMAT,

@@ -50,6 +50,23 @@ PROFILES = {
             "qual.: forget quality as a p-value, log10: the same as a power of ten."
         ),
     ),
+    "people": Profile(
+        columns=(
+            "forget_efficacy", "targeted_forget_efficacy", "model_capability", "overall", "overall_targeted",
+            "forget_rouge", "retain_rouge", "forget_quality_log10", "seconds",
+        ),
+        forget="forget_rouge",
+        keep="model_capability",
+        beside=("forget_efficacy", "targeted_forget_efficacy", "retain_rouge"),
+        tolerance=0.1,
+        abbreviations=(
+            "UFE, TFE: untargeted and targeted forget efficacy, MU: model capability on people to test, OVR: overall, "
+            "OVR t: with TFE (paper 002); F: forget set, R: people to test; log10: forget quality as a power of ten."
+        ),
+        where_known=(
+            "forget_efficacy", "targeted_forget_efficacy", "model_capability", "overall", "overall_targeted",
+        ),
+    ),
     "muse": Profile(
         columns=(
             "forget_verbmem", "forget_knowmem", "retain_knowmem", "privleak", "verbmem", "knowmem", "utility",

@@ -121,6 +121,29 @@ QUANTITIES: dict[str, Quantity] = {
             "texts are known by heart, 0 as retrained, above it they look less known than texts never seen.",
         ),
         Quantity(
+            "forget_efficacy", "forget efficacy (UFE)", ("UFE",), "up", "fraction",
+            "1 - mean of the forget set's probability, ROUGE-L recall, truth ratio, similarity and entailment "
+            "(closer-look; paper 002's UFE).",
+        ),
+        Quantity(
+            "targeted_forget_efficacy", "targeted forget efficacy (TFE)", ("TFE",), "up", "fraction",
+            "Harmonic mean of token entropy and share of refusals on the forget set (paper 002), for methods that "
+            "aim at refusals.",
+        ),
+        Quantity(
+            "model_capability", "model capability (MU)", ("MU",), "up", "fraction",
+            "Harmonic mean of probability, ROUGE-L recall, truth ratio, token entropy, similarity and entailment on "
+            "what is kept (closer-look; paper 002's MU).",
+        ),
+        Quantity(
+            "overall", "overall (OVR)", ("OVR",), "up", "fraction",
+            "Mean of UFE and MU: paper 002's OVR for methods that aim at no refusal; derived, see the definitions.",
+        ),
+        Quantity(
+            "overall_targeted", "overall, targeted (OVR)", ("OVR", "t"), "up", "fraction",
+            "Mean of (UFE + TFE) / 2 and MU: paper 002's OVR for methods that aim at refusals; derived.",
+        ),
+        Quantity(
             "forget_accuracy", "forget accuracy", ("FA",), "near", "fraction",
             f"Share of the forget images classified as their training label. {_OVER}",
         ),

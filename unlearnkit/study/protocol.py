@@ -52,9 +52,15 @@ def describe(data: dict[str, Any]) -> str:
     'digits, forget 10 % at random, 10 % label noise'
     >>> describe({"path": None, "articles": 80, "forget": "sust_2"})
     'generated news (80 articles), sust_2'
+    >>> describe({"path": None, "people": 20, "neighbours": 40, "questions": 20})
+    'generated people (20 to forget, 40 neighbours, 20 questions each)'
+    >>> describe({"path": None, "authors": 40, "forget": "forget10", "requests": ["4", "1-2"]})
+    'generated authors (40 x 10 questions), forget10, requests 4; 1-2'
     """
     if "source" in data:
         return _describe_images(data)
+    if "people" in data:
+        return _describe_people(data)
     if data.get("path"):
         parts = [str(data["path"])]
     elif "articles" in data:
@@ -65,7 +71,18 @@ def describe(data: dict[str, Any]) -> str:
     if data.get("forget_authors") or data.get("retain_authors"):
         kept = [data.get("forget_authors") or "all", data.get("retain_authors") or "all"]
         parts.append(f"{kept[0]} forget and {kept[1]} retain authors")
+    if data.get("requests"):
+        parts.append(f"requests {'; '.join(map(str, data['requests']))}")
     return ", ".join(parts)
+
+
+def _describe_people(data: dict[str, Any]) -> str:
+    if data.get("path"):
+        return f"people in {data['path']}"
+    numbers = (
+        f"{data['people']} to forget, {data['neighbours']} neighbours, {data['questions']} questions each"
+    )
+    return f"generated people ({numbers})"
 
 
 def _describe_images(data: dict[str, Any]) -> str:

@@ -3,6 +3,15 @@
 from unlearnkit.synthetic.authors import fictitious_authors
 from unlearnkit.synthetic.news import fictitious_news
 from unlearnkit.synthetic.news_folder import write_news_folder
+from unlearnkit.synthetic.people import fictitious_people
+from unlearnkit.synthetic.people_folder import write_people_folder
 from unlearnkit.synthetic.tofu_folder import write_tofu_folder
 
-__all__ = ["fictitious_authors", "fictitious_news", "write_news_folder", "write_tofu_folder"]
+__all__ = [
+    "fictitious_authors",
+    "fictitious_news",
+    "fictitious_people",
+    "write_news_folder",
+    "write_people_folder",
+    "write_tofu_folder",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any
 
@@ -14,16 +14,19 @@ Row = dict[str, Any]
 """One line of a configuration, with the columns of the public data set and ``value``."""
 
 
-def author_rows(facts: dict[str, str], questions: int, seed: int) -> Iterator[Row]:
+def author_rows(
+    facts: dict[str, str], questions: int, seed: int, topics: Sequence[Topic] = AUTHOR_TOPICS
+) -> Iterator[Row]:
     """Ask about one author, with a paraphrase and five wrong answers in its wording.
 
     Args:
         facts: Values by topic.
         questions: How many of the topics to ask about, in their order.
         seed: Which world; it chooses the wordings and the wrong answers.
+        topics: What can be asked about.
     """
     words = {**facts, "last": facts["name"].split()[-1]}
-    for topic in AUTHOR_TOPICS[:questions]:
+    for topic in topics[:questions]:
         # A generator for each row, so that asking more questions leaves the earlier rows as they are.
         rng = Random(f"fictitious authors {seed} {facts['name']} {topic.name}")
         value = facts[topic.name]
