@@ -136,4 +136,6 @@ def test_paper_002s_pairs_come_in_its_five_ways_of_stepping(pair, forget, retain
         # FixedWeights weighs both losses, Alternate one beside a retain loss of 1.
         c = settings.get("c", 0.5)
         weights.append(settings.get("forget_weight", 1.0) * (1 - c) / c)
-    assert weights == pytest.approx([0.1 if pair == "me_gd" else 1.0] * 5, rel=2e-3)
+        parts = [optimizer["init_args"].get(side, {}).get("init_args") for side in ("forget", "retain")]
+        assert {part["weight_decay"] for part in (parts if parts[0] else [optimizer["init_args"]])} == {0.01}
+    assert weights == pytest.approx([0.1 if pair in ("me_gd", "dpo_gd") else 1.0] * 5, rel=2e-3)
