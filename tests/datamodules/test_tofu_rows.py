@@ -195,3 +195,20 @@ def test_a_repeated_row_is_held_out_once(made: Made) -> None:
 def test_too_many_held_out_authors(made: Made, authors: int) -> None:
     with pytest.raises(ConfigurationError, match=rf"`holdout_authors` must be from 1 to 17.*Found {authors}"):
         read(made, holdout_authors=authors)
+
+
+def test_requests_of_the_real_data_are_its_nested_forget_sets(test_data: Path) -> None:
+    """The last two authors of forget10 are forget01, the last ten are forget05."""
+
+    def load(configuration: str) -> list[dict[str, Any]]:
+        return load_tofu(str(test_data / "TOFU"), configuration)
+
+    requests = ["19-20", "11-18", "1-10"]
+    asked = [read_rows(load, "forget10", requests=requests, request=k) for k in (1, 2, 3)]
+    for found, name in zip(asked, ("forget01", "forget05", "forget10"), strict=True):
+        alone = read_rows(load, name)
+        assert {*found.earlier, *found.split.forget} == set(alone.split.forget)
+        assert set(found.split.retain) == set(alone.split.retain)
+        rows = {row.index for row in found.evaluation_sets["forget"]}
+        assert rows == set(alone.split.forget)
+    assert [len(found.split.forget) for found in asked] == [40, 160, 200]
