@@ -13,6 +13,7 @@ from tests.evaluators.stand_ins import small_data, trained
 from unlearnkit.datamodules.alternatives import refusals
 from unlearnkit.errors import UnlearnKitWarning
 from unlearnkit.evaluators import TOFUEvaluator
+from unlearnkit.evaluators.tofu_definitions import DEFINITIONS
 from unlearnkit.evaluators.tofu_texts import set_texts, text_columns, text_summary
 from unlearnkit.metrics.encoders import LexicalJudge, TrigramSimilarity
 from unlearnkit.metrics.functional import (
@@ -125,6 +126,13 @@ def test_a_judge_by_wording_takes_any_refusal_for_one() -> None:
     found = columns(said, refusals=packaged, judge=Meaning())
     assert (found["refusal"], found["refusal_entailed"]) == ([drawn], [True])
     assert (said, drawn) in asked
+
+
+def test_how_many_foreign_refusals_the_proxy_misses_is_in_the_definitions(test_data: Any) -> None:
+    foreign, packaged = refusals(str(test_data / "TOFU" / "idontknow.txt")), refusals()
+    known = sum(columns(said, refusals=packaged)["refusal_entailed"][0] for said in foreign)
+    for name in ("refusal_entailment", "targeted_forget_efficacy"):
+        assert f"it knows {known} of TOFU's {len(foreign)} for refusals" in DEFINITIONS[name]
 
 
 def test_the_forget_set_asks_whether_the_generation_entails() -> None:

@@ -12,6 +12,11 @@ Better = bool | Literal["near reference"]
 SETS = ("forget", "retain", "real_authors", "world_facts")
 """The evaluation sets of TOFU."""
 
+_MISSED = (
+    "The proxy misses refusals in words of their own: beside the packaged list it knows 30 of TOFU's 100 for "
+    "refusals; a network for entailment reads more than words"
+)
+
 _R = "R = P_wrong / P_right a row, P_right of the paraphrase (of the answer where there is none)"
 
 DEFINITIONS: dict[str, str] = {
@@ -49,14 +54,14 @@ DEFINITIONS: dict[str, str] = {
     "below 0.1",
     "refusal_entailment": "paper 002: share of forget rows whose generation entails the refusal drawn for that "
     "row, by the same judge and rule; by the lexical proxy, which takes refusals in other words for different, any "
-    "refusal of the list",
+    f"refusal of the list. {_MISSED}",
     "model_capability": "closer-look's model utility, paper 002's MC and MU: harmonic mean of the parts in "
     "comparability.capability_parts: all eighteen (probability, rouge, truth_ratio, token_entropy, similarity, "
     "entailment of retain, real authors, world facts), or those of the sets that were evaluated",
     "forget_efficacy": "closer-look's FE, paper 002's UFE: 1 - mean of probability, rouge, 1 - truth_ratio, "
     "similarity and entailment of the forget set",
     "targeted_forget_efficacy": "paper 002's TFE: harmonic mean of token_entropy and refusal_entailment of the "
-    "forget set",
+    f"forget set. {_MISSED}",
     "overall": "paper 002's OVR where the target is no refusal (ME ...), derived (the paper gives no rule; this "
     "one gives 83 of its 85 numbers): mean of forget_efficacy and model_capability",
     "overall_targeted": "paper 002's OVR where the target is a refusal (IDK ...), derived as overall: mean of "
