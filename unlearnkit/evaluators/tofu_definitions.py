@@ -94,7 +94,9 @@ def higher_is_better(name: str) -> Better:
     """
     if name.startswith(("auc_", "privleak")):
         return "near reference"
-    if name.startswith("forget_") and not name.startswith(("forget_quality", "forget_efficacy")):
+    # The parts of TFE: the retrained reference does not refuse, so nearness to it would count against refusing.
+    aims = ("forget_quality", "forget_efficacy", "forget_token_entropy", "forget_refusal_entailment")
+    if name.startswith("forget_") and not name.startswith(aims):
         return "near reference"
     # Paper 001 wants Verbmem as low as it gets.
     return not (name.endswith("_loss") or name in ("verbmem", "non_finite"))
