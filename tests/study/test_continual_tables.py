@@ -20,7 +20,7 @@ def rows() -> list[dict[str, Any]]:
     for request in (1, 2):
         for row in made_up_results(methods=1, seeds=2)["rows"]:
             own = {str(k): {"rouge": 0.1 * request + row["seed"] / 10} for k in range(1, request + 1)}
-            found.append(row | {"request": request, "by_request": own})
+            found.append(row | {"request": request, "by_request": own, "n": {"forget": 7 * request}})
     return found
 
 
@@ -51,6 +51,7 @@ def test_there_is_a_table_after_each_request_and_one_over_them() -> None:
     first, second, over = tables(results())
     assert first.title == "After request 1 of 2 (authors 4)"
     assert second.title == "After request 2 of 2 (authors 1-2)"
+    assert "n: forget 7;" in first.caption[1] and "n: forget 14;" in second.caption[1]
     assert [column.name for column in over.columns] == ["model", "request 1", "request 2"]
     cells = {row[0].wide: [cell.wide for cell in row[1:]] for row in over.rows}
     assert cells["GD, after request 1"] == ["0.150 ± 0.071", "–"]

@@ -48,7 +48,9 @@ def tables(results: Mapping[str, Any]) -> list[Grid]:
     for request in range(1, number + 1):
         rows = [row for row in results["rows"] if row["request"] == request]
         title = f"After request {request} of {number} (authors {results['requests'][request - 1]})"
-        found.append(replace(summary({**results, "rows": rows}), title=title))
+        # The forget set grows with each request, the retain set shrinks.
+        said = {**results.get("protocol", {}), "n": rows[0].get("n")}
+        found.append(replace(summary({**results, "rows": rows, "protocol": said}), title=title))
     return [*found, _kept_forgotten(results)]
 
 
