@@ -10,6 +10,7 @@ import torch
 from tests.objectives import golden
 from unlearnkit.errors import ConfigurationError, UnknownNameError
 from unlearnkit.objectives import FDivergence, KLToReference
+from unlearnkit.objectives.f_divergence import DIVERGENCES
 from unlearnkit.testing.toys import ToyClassifier, toy_batch
 
 
@@ -55,6 +56,13 @@ def test_kl_is_the_one_that_everybody_uses():
     expected = KLToReference()(golden.current(), golden.batch(), golden.reference)
     torch.testing.assert_close(value.sums, expected.sums)
     assert golden.loss(value) == pytest.approx(golden.KL_MASKED_AND_SHIFTED, rel=2e-9)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_chi2_alone_overflows_and_beyond_88_only(kind):
+    sure, divergence = torch.tensor([0.0, -200.0]), DIVERGENCES[kind]
+    assert divergence(sure, torch.tensor([-88.5, 0.0])).isfinite()
+    assert divergence(sure, torch.tensor([-89.0, 0.0])).isfinite() == (kind != "chi2")
 
 
 @pytest.mark.parametrize(("kind", "most"), [("js", math.log(2)), ("hellinger", 1.0), ("tv", 1.0)])
