@@ -61,6 +61,27 @@ def test_the_vector_is_a_function_of_the_seed_and_saved_once_it_is_drawn():
     assert first.control(16).norm().item() == pytest.approx(2.0)
 
 
+def test_the_vector_stays_where_it_was_needed():
+    objective, device = RMU(layer=0), torch.device("meta")
+    assert objective.control(16).device.type == "cpu"
+    assert objective.control(16, device).is_meta and objective.direction.is_meta
+    assert objective.control(16).is_meta
+    moved = objective.direction
+    objective.control(16, device)
+    assert objective.direction is moved
+
+
+@pytest.mark.parametrize("drawn", [False, True])
+def test_a_loaded_vector_of_another_width_is_refused(drawn):
+    saved, objective = RMU(layer=0), RMU(layer=0)
+    saved.control(8)
+    if drawn:
+        objective.control(16)
+    objective.load_state_dict(saved.state_dict())
+    with pytest.raises(ConfigurationError, match=r"`model` must be as wide .* states of 16 .* of 8\."):
+        objective(tiny_lm(), tokens(2, seed=1))
+
+
 @pytest.mark.parametrize("layer", [-1, 2])
 def test_a_layer_that_is_not_there_is_refused(layer):
     with pytest.raises(ConfigurationError, match=rf"`layer` must be from 0 to 1.*Found {layer}"):

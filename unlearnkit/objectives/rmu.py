@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unlearnkit.errors import ConfigurationError
 from unlearnkit.objectives.base import (
     Objective,
     Parity,
@@ -35,7 +36,8 @@ class RMU(Objective):
             batch: the mean of the sums times the mean of 1/n.
 
     Raises:
-        ConfigurationError: ``coefficient`` is not above 0, the model has no such block or does not show it.
+        ConfigurationError: ``coefficient`` is not above 0, the model has no such block or does not show it, or a
+            vector of another width was loaded.
         UnknownNameError: ``parity`` is neither of the two.
 
     >>> RMU(layer=1).control(4).norm().item()
@@ -56,21 +58,33 @@ class RMU(Objective):
         self.parity: Parity = require_parity(parity)
         self.register_buffer("direction", None)
 
-    def control(self, width: int) -> Tensor:
-        """Return ``c u/|u|``, [width], fp32."""
+    def control(self, width: int, device: torch.device | None = None) -> Tensor:
+        """Return ``c u/|u|``, [width], fp32, on a device where it then stays; None leaves it where it is.
+
+        Raises:
+            ConfigurationError: A vector of another width was loaded.
+        """
         if self.direction is None:
             drawn = torch.rand(width, generator=torch.Generator().manual_seed(self.seed))
             self.direction = drawn / drawn.norm()
+        if len(self.direction) != width:
+            raise ConfigurationError(
+                f"`model` must be as wide as the one that RMU's vector was drawn for. Found hidden states of {width} "
+                f"and a loaded vector of {len(self.direction)}. Resume with the checkpoint's model, or start anew."
+            )
+        if device is not None:
+            self.direction = self.direction.to(device)
         return self.coefficient * self.direction
 
     def forward(self, model: UnlearnableModel, batch: Any, reference: Reference | None = None) -> PerSample:
         """Return each sample's mean squared distance [batch] and 1 for each that has a scored token [batch]."""
         hidden, mask = hidden_states(model, batch, self.layer)
-        return mean_squares(hidden, self.control(hidden.shape[-1]).to(hidden), mask, self.parity)
+        wanted = self.control(hidden.shape[-1], hidden.device)
+        return mean_squares(hidden, wanted.to(hidden.dtype), mask, self.parity)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """Make room for a saved vector: its width is not known before the first batch."""
+        """Make room for a saved vector: its width is not known before the first batch, which may refuse it."""
         saved = state_dict.get(f"{prefix}direction")
-        if self.direction is None and saved is not None:
+        if saved is not None and (self.direction is None or self.direction.shape != saved.shape):
             self.direction = torch.empty_like(saved)
         super()._load_from_state_dict(state_dict, prefix, *rest)
