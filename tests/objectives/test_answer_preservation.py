@@ -39,7 +39,7 @@ def test_as_beta_falls_it_learns_the_answer_and_unlearns_the_refusal_at_half_wei
 
 
 def test_what_is_missing_is_named():
-    with pytest.raises(ConfigurationError, match="because AnswerPreservation learns a second answer"):
+    with pytest.raises(ConfigurationError, match="because AnswerPreservation compares with a second answer"):
         AnswerPreservation()(current(), golden.row_batch(0))
     with pytest.raises(ConfigurationError, match="`beta` must be above 0"):
         AnswerPreservation(-1.0)

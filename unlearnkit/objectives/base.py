@@ -97,9 +97,9 @@ def require_alternative(batch: Any, objective: Objective) -> Any:
     """
     if "alternative" not in batch:
         raise ConfigurationError(
-            f"`batch` must hold an `alternative` because {type(objective).__name__} learns a second answer to each "
-            f"question. Found {sorted(batch)}. Use the data module TOFU, or TOFU(alternatives={objective.answers!r}) "
-            "where no module asks for them."
+            f"`batch` must hold an `alternative` because {type(objective).__name__} compares with a second answer to "
+            f"each question. Found {sorted(batch)}. Use the data module TOFU, or "
+            f"TOFU(alternatives={objective.answers!r}) where no module asks for them."
         )
     return batch["alternative"]
 
