@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from unlearnkit.artifacts import AnyPath, atomic_write_text
 from unlearnkit.batches import QARow
@@ -31,7 +32,8 @@ def write_alternatives(path: AnyPath, rows: Sequence[QARow], generate: Generate,
 
     The paper samples 5 answers to each question from the model to unlearn itself. Replies that are empty, the true
     answer or one that is there already are drawn again. JSON lines ``{"question", "answer", "alternatives"}``; the
-    file is written whole or not at all.
+    file is written whole or not at all. Until then the rows that are done lie beside it, in ``<path>.partial``, from
+    which another call with the same rows goes on: delete that to begin anew, as with another model.
 
     Args:
         path: Where to write.
@@ -41,7 +43,8 @@ def write_alternatives(path: AnyPath, rows: Sequence[QARow], generate: Generate,
 
     Raises:
         ConfigurationError: ``number`` is below 1.
-        DataError: A row has too few different answers after four times as many draws.
+        DataError: A row has too few different answers after four times as many draws, or what lies beside is no
+            such file.
 
     >>> import tempfile, pathlib
     >>> file = pathlib.Path(tempfile.mkdtemp()) / "other.jsonl"
@@ -53,14 +56,42 @@ def write_alternatives(path: AnyPath, rows: Sequence[QARow], generate: Generate,
         raise ConfigurationError(
             f"`number` must be 1 or above, answers to each row. Found {number}. Use number=5."
         )
-    lines = [
-        json.dumps(
-            {"question": row.question, "answer": row.answer, "alternatives": _others(row, generate, number)},
-            ensure_ascii=False,
-        )
-        for row in rows
-    ]
-    atomic_write_text(path, "".join(f"{line}\n" for line in lines))
+    partial = Path(path).with_name(f"{Path(path).name}.partial")
+    done = _done(partial, rows, number)
+    for row in rows[len(done) :]:
+        done.append(_others(row, generate, number))
+        atomic_write_text(partial, _lines(rows, done))
+    atomic_write_text(path, _lines(rows, done))
+    partial.unlink(missing_ok=True)
+
+
+def _lines(rows: Sequence[QARow], found: Sequence[list[str]]) -> str:
+    """Return JSON lines of the first rows, as many as have answers."""
+    entries = (
+        {"question": row.question, "answer": row.answer, "alternatives": answers}
+        for row, answers in zip(rows, found, strict=False)
+    )
+    return "".join(f"{json.dumps(entry, ensure_ascii=False)}\n" for entry in entries)
+
+
+def _done(partial: Path, rows: Sequence[QARow], number: int) -> list[list[str]]:
+    """Return the answers to the first rows that an earlier call left, up to one with too few or of other rows."""
+    found: list[list[str]] = []
+    if not partial.is_file():
+        return found
+    try:
+        entries = [json.loads(line) for line in partial.read_text("utf-8").split("\n") if line]
+        for row, entry in zip(rows, entries, strict=False):
+            same = (entry["question"], entry["answer"]) == (row.question, row.answer)
+            if not same or len(entry["alternatives"]) < number:
+                break
+            found.append(entry["alternatives"][:number])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"`path` must have beside it what an earlier call left, or nothing. Found {type(error).__name__}: {error} "
+            f"in {str(partial)!r}. Delete that file."
+        ) from error
+    return found
 
 
 def _others(row: QARow, generate: Generate, number: int) -> list[str]:

@@ -150,13 +150,16 @@ def read_alternatives(path: str, rows: Sequence[QARow]) -> Mapping[str, Sequence
             "of them. Write the file with unlearnkit.datamodules.write_alternatives, or use 'refusals'."
         )
     try:
-        lines = file.read_text("utf-8").splitlines()
+        # An answer may hold one of the other characters that str.splitlines breaks at.
+        lines = file.read_text("utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise DataError(
             f"`alternatives` must be a text file in UTF-8. Found {error.reason} in {str(file)!r}. Save it as UTF-8."
         ) from error
     found: dict[str, tuple[str, ...]] = {}
     for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         try:
             entry = json.loads(line)
             texts = tuple(entry["alternatives"])
