@@ -27,9 +27,18 @@ def test_the_evaluator_and_the_table_agree_on_what_is_better():
 
 
 def test_results_without_a_name_are_tofus():
-    assert (
-        profile(made_up_results()) is PROFILES["tofu"] and profile({"evaluation": "mine"}) is PROFILES["tofu"]
-    )
+    assert profile(made_up_results()) == profile({"evaluation": "mine"}) == profile({"evaluation": "tofu"})
+    assert profile({}).abbreviations == PROFILES["tofu"].abbreviations
+
+
+def test_paper_002s_numbers_are_shown_where_they_were_evaluated():
+    whole = PROFILES["tofu"]
+    rows = [{"summary": dict.fromkeys(whole.where_known, 0.5)}, {"summary": {"forget_rouge": 0.5}}]
+    assert profile({"rows": rows}).columns == whole.columns
+    assert {"model_capability", "overall_targeted"} <= set(whole.columns) & set(whole.beside)
+    assert set(profile({"rows": rows[1:]}).columns) == set(whole.columns) - set(whole.where_known)
+    briefs = [QUANTITIES[key].brief for key in whole.columns]
+    assert len(set(briefs)) == len(briefs)  # model utility and capability are both someone's MU
 
 
 def test_a_column_of_forgotten_classes_is_shown_where_a_class_is_forgotten():

@@ -33,7 +33,7 @@ def test_the_quickstart_in_small(tmp_path: Path) -> None:
     assert results["evaluation"] == "people"
     assert results["protocol"]["data"] == "generated people (2 to forget, 4 neighbours, 2 questions each)"
     names = [column.name for column in summary(results).columns]
-    assert [name.partition(" (")[2][:3] for name in names[1:6]] == ["UFE", "TFE", "MU)", "OVR", "OVR"]
+    assert [name.partition(" (")[2][:3] for name in names[1:6]] == ["UFE", "TFE", "MC)", "OVR", "OVR"]
     sizes = results["protocol"]["batch_sizes"]
     assert sizes["idk_gd"]["retain_batch_size"] == 20
     assert sizes["me_gd_dual_optim_8bit"]["retain_batch_size"] == 100

@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from unlearnkit.errors import ConfigurationError
+from unlearnkit.plots import PROFILES
 from unlearnkit.study.grid import MISSING
 from unlearnkit.study.table import print_tables, rows, summary
 from unlearnkit.testing.results import made_up_results
@@ -72,6 +73,24 @@ def test_eighty_columns_hold_every_number(seeds: int) -> None:
     assert max(map(len, text.splitlines())) <= 80
     (line,) = [line for line in text.splitlines() if line.startswith("GA ") and "e-119" in line]
     assert line.split()[-3:] == ["2e-119", "-119", "1234"]
+
+
+def test_more_numbers_than_eighty_columns_hold_stand_in_a_table_below() -> None:
+    results = made_up_results(seeds=3)
+    values = {key: 0.5 + 0.01 * place for place, key in enumerate(PROFILES["tofu"].where_known)}
+    for row in results["rows"]:
+        row["summary"] |= values
+        for point in row.get("path", []):
+            point |= values
+    text = printed(results)
+    assert "…" not in text and max(map(len, text.splitlines())) <= 80
+    below = text.split("Summary at the last round, continued")[1]
+    (head,) = [line for line in below.splitlines() if "UFE" in line and "MC" in line and "GA" not in line][:1]
+    assert head.split()[:3] == ["UFE", "TFE", "MC"]
+    ga = [line for line in below.splitlines() if line.startswith("GA ")]
+    assert len(ga) == 2  # there, and at matched forgetting
+    assert ga[0].split()[1:6] == ["0.50", "0.51", "0.52", "0.53", "0.54"]
+    assert len(summary(results).columns) == 18
 
 
 def test_missing_values_are_dashes_in_every_form() -> None:

@@ -32,40 +32,45 @@ class Profile:
     followed: tuple[str, ...] = ()
 
 
+_PAPER_002 = (
+    "forget_efficacy",
+    "targeted_forget_efficacy",
+    "model_capability",
+    "overall",
+    "overall_targeted",
+)
+"""What an evaluation with closer-look's numbers has beside TOFU's."""
+
 PROFILES = {
     "tofu": Profile(
         columns=(
             "forget_rouge", "retain_rouge", "forget_fact", "retain_fact", "forget_probability", "retain_probability",
             "forget_truth_ratio", "retain_truth_ratio", "model_utility", "forget_quality", "forget_quality_log10",
-            "seconds",
+            "seconds", *_PAPER_002,
         ),
         forget="forget_rouge",
         keep="model_utility",
-        beside=("forget_fact", "retain_fact", "model_utility"),
+        beside=("forget_fact", "retain_fact", "model_utility", *_PAPER_002),
         # A path that levels out a hair above the reference, on the few words that any answer shares with the
         # truth, has forgotten all the same.
         tolerance=0.1,
         abbreviations=(
             "F: forget set, R: retain set; prob: probability, TR: truth ratio, MU: model utility, "
-            "qual.: forget quality as a p-value, log10: the same as a power of ten."
+            "qual.: forget quality as a p-value, log10: the same as a power of ten; UFE, TFE, MC, OVR: paper 002's."
         ),
+        where_known=_PAPER_002,
     ),
     "people": Profile(
-        columns=(
-            "forget_efficacy", "targeted_forget_efficacy", "model_capability", "overall", "overall_targeted",
-            "forget_rouge", "retain_rouge", "forget_quality_log10", "seconds",
-        ),
+        columns=(*_PAPER_002, "forget_rouge", "retain_rouge", "forget_quality_log10", "seconds"),
         forget="forget_rouge",
         keep="model_capability",
         beside=("forget_efficacy", "targeted_forget_efficacy", "retain_rouge"),
         tolerance=0.1,
         abbreviations=(
-            "UFE, TFE: untargeted and targeted forget efficacy, MU: model capability on people to test, OVR: overall, "
+            "UFE, TFE: untargeted and targeted forget efficacy, MC: model capability on people to test, OVR: overall, "
             "OVR t: with TFE (paper 002); F: forget set, R: people to test; log10: forget quality as a power of ten."
         ),
-        where_known=(
-            "forget_efficacy", "targeted_forget_efficacy", "model_capability", "overall", "overall_targeted",
-        ),
+        where_known=_PAPER_002,
     ),
     "muse": Profile(
         columns=(

@@ -131,17 +131,17 @@ QUANTITIES: dict[str, Quantity] = {
             "aim at refusals.",
         ),
         Quantity(
-            "model_capability", "model capability (MU)", ("MU",), "up", "fraction",
+            "model_capability", "model capability (MC)", ("MC",), "up", "fraction",
             "Harmonic mean of probability, ROUGE-L recall, truth ratio, token entropy, similarity and entailment on "
             "what is kept (closer-look; paper 002's MU).",
         ),
         Quantity(
             "overall", "overall (OVR)", ("OVR",), "up", "fraction",
-            "Mean of UFE and MU: paper 002's OVR for methods that aim at no refusal; derived, see the definitions.",
+            "Mean of UFE and MC: paper 002's OVR for methods that aim at no refusal; derived, see the definitions.",
         ),
         Quantity(
             "overall_targeted", "overall, targeted (OVR)", ("OVR", "t"), "up", "fraction",
-            "Mean of (UFE + TFE) / 2 and MU: paper 002's OVR for methods that aim at refusals; derived.",
+            "Mean of (UFE + TFE) / 2 and MC: paper 002's OVR for methods that aim at refusals; derived.",
         ),
         Quantity(
             "forget_accuracy", "forget accuracy", ("FA",), "near", "fraction",

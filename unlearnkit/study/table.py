@@ -17,6 +17,9 @@ from unlearnkit.study.provenance import caption
 if TYPE_CHECKING:
     from rich.console import Console
 
+MOST = 12
+"""How many numbers a row of eighty columns holds."""
+
 __all__ = ["Entry", "Matched", "matched", "matched_table", "print_tables", "rows", "summary"]
 
 
@@ -119,7 +122,7 @@ def print_tables(results: Results, console: Console | None = None) -> None:
     from rich.console import Console
 
     console = Console() if console is None else console
-    tables = [summary(results)]
+    tables = _parts(summary(results))
     missing = ""
     try:
         tables.append(matched_table(results))
@@ -130,6 +133,20 @@ def print_tables(results: Results, console: Console | None = None) -> None:
     show(tables, console)
     if missing:
         console.print(missing, markup=False, highlight=False)
+
+
+def _parts(table: Grid) -> list[Grid]:
+    """Split a table of more numbers than a terminal holds; what they mean stands under the first part."""
+    found = [
+        Grid(
+            table.title + (", continued" if low else ""),
+            (table.columns[0], *table.columns[1 + low : 1 + low + MOST]),
+            tuple((row[0], *row[1 + low : 1 + low + MOST]) for row in table.rows),
+        )
+        for low in range(0, len(table.columns) - 1, MOST)
+    ]
+    found[0] = replace(found[0], caption=table.caption, abbreviations=table.abbreviations)
+    return found
 
 
 def show(tables: Sequence[Grid], console: Console) -> None:
