@@ -43,7 +43,9 @@ def test_each_document_starts_a_block_where_so_asked_and_nothing_is_lost():
     found = text_blocks(TEXTS, TOKENIZER, 20, cut="documents")
     assert [len(block.ids) for block in found] == [18, 20, 13, 18]
     assert all(block.ids[0] == TOKENIZER.bos_token_id for block in found)
-    assert "".join(TOKENIZER.decode(block.ids[1:]) for block in found) == "".join(f"{text}<eos>" for text in TEXTS)
+    assert "".join(TOKENIZER.decode(block.ids[1:]) for block in found) == "".join(
+        f"{text}<eos>" for text in TEXTS
+    )
 
 
 def test_a_tokenizer_without_bos_uses_the_whole_length():

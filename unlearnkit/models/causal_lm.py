@@ -199,7 +199,9 @@ class CausalLM(nn.Module):
         finally:
             hook.remove()
         hidden: Tensor = seen[0][0] if isinstance(seen[0], tuple) else seen[0]
-        return hidden[: len(logits)] + 0.0 * logits[:1, :1, :1].sum().to(hidden.dtype), batch["labels"] != IGNORE
+        return hidden[: len(logits)] + 0.0 * logits[:1, :1, :1].sum().to(hidden.dtype), batch[
+            "labels"
+        ] != IGNORE
 
     def score_ids(
         self, sequences: list[tuple[list[int], list[int]]], batch_tokens: int = 4096
