@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,42 +14,11 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, OnExceptionCh
 from lightning.pytorch.trainer.states import RunningStage
 from torch.utils.data import DataLoader
 
-from unlearnkit.artifacts import Split
-from unlearnkit.datamodules import ForgetRetainDataModule
-from unlearnkit.errors import ConfigurationError, MismatchError, UnknownNameError
+from tests.datamodules.numbers import Numbers, plain
+from unlearnkit.errors import MismatchError
 from unlearnkit.strategies import Alternate
 
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-
-
-class Numbers(ForgetRetainDataModule):
-    """Rows are numbers: 0 to 6 are forgotten, 7 to 22 kept."""
-
-    def __init__(self, source: str = "numbers", **arguments: Any) -> None:
-        sizes = {"forget_batch_size": 3, "retain_batch_size": 5, "train_batch_size": 6}
-        super().__init__(**{**sizes, **arguments})
-        self.source = source
-
-    def setup(self, stage: str = "fit") -> None:
-        self._split = Split("numbers", tuple(range(7)), tuple(range(7, 23)), self.source, rows=23)
-
-    def samples(self, part: str) -> Sequence[int]:
-        split = self.split
-        both = split.forget + split.retain if self.train_on == "full" else split.retain
-        return {"forget": split.forget, "retain": split.retain, "train": both}[part]
-
-    def lengths(self, part: str) -> list[int]:
-        return [row % 5 for row in self.samples(part)]
-
-    def collate(self, samples: Sequence[int]) -> torch.Tensor:
-        return torch.tensor(samples)
-
-
-def plain(batch: Any) -> Any:
-    """Return a batch as lists."""
-    if isinstance(batch, dict):
-        return {side: rows.tolist() for side, rows in batch.items()}
-    return batch.tolist()
 
 
 class Recorder(LightningModule):
@@ -353,72 +321,3 @@ def test_two_processes_evaluate_as_many_batches_each(
         loaders = data.val_dataloader() if mode == RunningStage.VALIDATING else data.predict_dataloader()
         prepared = run._data_connector._prepare_dataloader(loaders[0], shuffle=False, mode=mode)
         assert [batch.tolist() for batch in prepared] == want
-
-
-# -------------------------------------------------------------------------------------- bad input
-
-
-@pytest.mark.parametrize(
-    "name", ["forget_batch_size", "retain_batch_size", "train_batch_size", "epoch_length"]
-)
-def test_numbers_below_one(name: str) -> None:
-    with pytest.raises(ConfigurationError, match=rf"`{name}` must be 1 or above. Found 0"):
-        Numbers(**{name: 0})
-
-
-@pytest.mark.parametrize("name", ["bucket", "num_workers"])
-def test_numbers_below_zero(name: str) -> None:
-    with pytest.raises(ConfigurationError, match=rf"`{name}` must be 0 or above. Found -1"):
-        Numbers(**{name: -1})
-
-
-def test_unknown_names() -> None:
-    with pytest.raises(
-        UnknownNameError, match=r"`train_on` must be one of: full, pair, retain. Found 'both'"
-    ):
-        Numbers(train_on="both")
-    with pytest.raises(UnknownNameError, match=r"`epoch_length` must be one of: .* Found 'target'"):
-        Numbers(epoch_length="target")
-
-
-def test_the_split_is_asked_for_too_early() -> None:
-    with pytest.raises(ConfigurationError, match=r"`split` is known after setup.*Call .setup\(\) first"):
-        _ = Numbers().split
-
-
-@pytest.mark.parametrize("world", [1, 2, 3])
-@pytest.mark.parametrize("size", [1, 2, 4, 100])
-def test_micro_batches_are_the_batch_in_parts_as_many_on_every_rank(
-    size: int, world: int, monkeypatch
-) -> None:
-    """FSDP2 exchanges parameters in every forward pass, so a rank with fewer of them would be waited for."""
-    whole, cut = Numbers(), Numbers(micro_batch_size=size)
-    for rank in range(world):
-        for data in (whole, cut):
-            data.setup()
-            monkeypatch.setattr(data, "_place", lambda rank=rank: (rank, world))
-        for round_ in range(8):
-            batch, parts = whole.batch(round_), cut.batch(round_)
-            for side, rows in (("forget", 3), ("retain", 5)):
-                assert torch.cat(parts[side]).tolist() == batch[side].tolist()
-                largest = -(-rows // world)
-                assert len(parts[side]) == min(-(-largest // size), rows // world)
-                lengths = [len(part) for part in parts[side]]
-                assert 1 <= min(lengths) <= max(lengths) <= min(lengths) + 1
-                assert max(lengths) <= size + 1
-
-
-def test_loaders_give_micro_batches_and_single_streams_do_not() -> None:
-    cut = Numbers(micro_batch_size=2)
-    cut.setup()
-    first = next(iter(cut.train_dataloader()))[0]
-    assert [len(part) for part in first["forget"]] == [1, 2]
-    assert [len(part) for part in first["retain"]] == [1, 2, 2]
-    single = Numbers(micro_batch_size=2, train_on="full")
-    single.setup()
-    assert next(iter(single.train_dataloader())).shape == (6,)
-
-
-def test_a_micro_batch_must_hold_a_sample() -> None:
-    with pytest.raises(ConfigurationError, match=r"`micro_batch_size` must be 1 or above. Found 0"):
-        Numbers(micro_batch_size=0)
