@@ -81,6 +81,29 @@ def test_every_score_equals_a_naive_one(evaluation: dict[str, Any]) -> None:
                 assert columns[attack][place] == pytest.approx(value, rel=2e-2, abs=1e-3), (attack, place)
 
 
+def test_forget_rows_are_scored_once(evaluation: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    data, asked = halves(), []
+    whole = type(trained()).token_statistics_ids
+
+    def counted(self: Any, sequences: Any, batch_tokens: int) -> Any:
+        asked.append(len(sequences))
+        return whole(self, sequences, batch_tokens)
+
+    monkeypatch.setattr(type(trained()), "token_statistics_ids", counted)
+    reused = [name for name in ALL if name not in ("min_k++", "gradnorm")]
+    found = TOFUEvaluator(sets=["forget"], attacks=reused).evaluate(trained(), data)
+    sizes = {name: len(rows) for name, rows in data.evaluation_sets.items()}
+    assert asked == [sizes["holdout"]]
+    assert "log_probs" not in found["per_sample"]["forget"]
+    for name in ("loss", "zlib", "min_k"):
+        for mine, theirs in zip(
+            found["attacks"]["forget"][name], evaluation["attacks"]["forget"][name], strict=True
+        ):
+            assert mine == pytest.approx(theirs, rel=1e-4, abs=1e-6)
+    TOFUEvaluator(sets=["forget"], attacks=["min_k++"]).evaluate(trained(), data)
+    assert asked[1:] == [sizes["forget"], sizes["holdout"]]
+
+
 def test_areas_and_privleak_against_a_reference(evaluation: dict[str, Any], tmp_path: Any) -> None:
     data, other = halves(), untrained()
     reference = TOFUEvaluator(sets=["forget"], attacks=ALL).evaluate(other, data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ Encode = Callable[[str, str], tuple[list[int], list[int]]]
 """Maps a question and an answer to prompt ids and answer ids with EOS, tokenised apart."""
 
 Columns = dict[str, list[Any]]
-"""The fields of ``AnsweredRow``, a list over rows each."""
+"""The fields of ``AnsweredRow`` but the tokens' log-probabilities, a list over rows each."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ class AnsweredRow:
         mean_nll: Mean negative log-likelihood of the answer, nats a token.
         paraphrase_mean_nll: The same of the paraphrase; None where nothing is compared.
         perturbed_mean_nll: The same of each perturbed answer.
+        log_probs: Log-probability of each of the answer's tokens, nats; for attacks, no column.
     """
 
     index: int
@@ -75,11 +76,13 @@ class AnsweredRow:
     mean_nll: float
     paraphrase_mean_nll: float | None
     perturbed_mean_nll: tuple[float, ...]
+    log_probs: tuple[float, ...] = field(metadata={"column": False})
 
 
 def columns(rows: Sequence[AnsweredRow]) -> Columns:
-    """Return the rows' fields, a list over rows each."""
-    return {field.name: [getattr(row, field.name) for row in rows] for field in fields(AnsweredRow)}
+    """Return the rows' fields but the tokens' log-probabilities, a list over rows each."""
+    names = [one.name for one in fields(AnsweredRow) if one.metadata.get("column", True)]
+    return {name: [getattr(row, name) for row in rows] for name in names}
 
 
 def encode_rows(
@@ -167,6 +170,7 @@ def answer_rows(
                 mean_nll=means[0],
                 paraphrase_mean_nll=means[1] if len(means) > 1 else None,
                 perturbed_mean_nll=tuple(means[2:]),
+                log_probs=tuple(own[0].log_probs),
             )
         )
     return answered

@@ -72,6 +72,11 @@ class Scored(Protocol):
         """Which of them are."""
         ...
 
+    @property
+    def log_probs(self) -> Sequence[float]:
+        """Log-probability of each of the answer's tokens, nats."""
+        ...
+
 
 class AnsweringModel(Protocol):
     """What an evaluator of questions and answers asks of a model; ``CausalLM`` has it."""

@@ -127,9 +127,10 @@ class TOFUEvaluator(Evaluator):
             for name, rows in chosen.items()
         }
         rank, world = place(model)
-        per_sample = self._answer(model, datamodule.tokenizer, encoded, limit, rank, world)
+        answered = self._answer(model, datamodule.tokenizer, encoded, limit, rank, world)
+        per_sample = {name: columns(rows) for name, rows in answered.items()}
         encoders = self._read_texts(model, datamodule, per_sample, rank, world) if self.closer_look else {}
-        attacked = self._attack(model, datamodule, rank, world)
+        attacked = self._attack(model, datamodule, answered, rank, world)
         summary, parts = summarise(per_sample)
         evaluation: Evaluation = {
             "benchmark": getattr(datamodule, "benchmark", "tofu"),
@@ -184,8 +185,8 @@ class TOFUEvaluator(Evaluator):
         limit: int,
         rank: int,
         world: int,
-    ) -> dict[str, dict[str, list[Any]]]:
-        """Return the columns of each set, all sets answered in one pass."""
+    ) -> dict[str, list[AnsweredRow]]:
+        """Return the answered rows of each set, all sets answered in one pass."""
         answered: list[AnsweredRow] = gather(
             answer_rows(
                 model,
@@ -199,7 +200,7 @@ class TOFUEvaluator(Evaluator):
         )
         found, start = {}, 0
         for name, rows in encoded.items():
-            found[name] = columns(answered[start : start + len(rows)])
+            found[name] = answered[start : start + len(rows)]
             start += len(rows)
         return found
 
@@ -224,7 +225,12 @@ class TOFUEvaluator(Evaluator):
         return {"similarity": similarity.describe(), "entailment": judge.describe()}
 
     def _attack(
-        self, model: AnsweringModel, datamodule: Any, rank: int, world: int
+        self,
+        model: AnsweringModel,
+        datamodule: Any,
+        answered: Mapping[str, Sequence[AnsweredRow]],
+        rank: int,
+        world: int,
     ) -> dict[str, Columns] | None:
         """Return the columns of forget and held-out rows, None where nobody attacks."""
         if not self.attacks:
@@ -239,6 +245,7 @@ class TOFUEvaluator(Evaluator):
                 self.attacks,
                 self.batch_tokens or _fitting(model),
                 int(datamodule.tokenizer.eos_token_id),
+                share([row.log_probs for row in answered[name]], rank, world) if name in answered else None,
             )
             whole = gather(scores, world)
             found[name] = {key: [row[key] for row in whole] for key in whole[0]}

@@ -49,6 +49,7 @@ def attack_rows(
     attacks: Sequence[Attack],
     batch_tokens: int,
     eos_id: int,
+    known: Sequence[Sequence[float]] | None = None,
 ) -> list[dict[str, Any]]:
     """Return what each attack says of the true answer of each row; low means known.
 
@@ -60,23 +61,28 @@ def attack_rows(
         attacks: Names of the attacks.
         batch_tokens: Most tokens of a batch.
         eos_id: Token that ends an answer; ``gradnorm``, ``min_k`` and ``min_k++`` leave it out.
+        known: Log-probabilities of the rows' answers where they were scored before; the model is then asked for
+            ``gradnorm`` and ``min_k++`` alone. None asks it for them.
     """
     sequences = [(list(row.prompt), list(row.answers[0])) for row in rows]
-    statistics = model.token_statistics_ids(sequences, batch_tokens)
+    z_scores: list[Sequence[float]] = [()] * len(rows)
+    if known is None or "min_k++" in attacks:
+        statistics = model.token_statistics_ids(sequences, batch_tokens)
+        known, z_scores = [one.log_probs for one in statistics], [one.z_scores for one in statistics]
     lengths = [len(answer) - (answer[-1] == eos_id) for _, answer in sequences]
     norms = [math.nan] * len(rows)
     if "gradnorm" in attacks:
         cut = [(prompt, answer[:kept]) for (prompt, answer), kept in zip(sequences, lengths, strict=True)]
         norms = list(model.gradient_norms_ids(cut))
     found = []
-    for row, one, norm, kept in zip(rows, statistics, norms, lengths, strict=True):
-        loss = -math.fsum(one.log_probs) / len(one.log_probs)
+    for row, log_probs, z, norm, kept in zip(rows, known, z_scores, norms, lengths, strict=True):
+        loss = -math.fsum(log_probs) / len(log_probs)
         scores: dict[str, float] = {
             "loss": loss,
             "zlib": zlib_score(loss, row.row.answer),
             "gradnorm": norm,
-            "min_k": min_k_score(one.log_probs[:kept]),
-            "min_k++": min_k_score(one.z_scores[:kept]),
+            "min_k": min_k_score(log_probs[:kept]),
+            "min_k++": min_k_score(z[:kept]),
         }
         asked = {name: value for name, value in scores.items() if name == "loss" or name in attacks}
         found.append({"index": row.row.index, "question": row.row.question, **asked})

@@ -25,12 +25,14 @@ class Score(NamedTuple):
         matched: Number of them that are the most likely next token; where it equals ``tokens``,
             greedy decoding gives just this answer.
         hits: Which of them are.
+        log_probs: Log-probability of each of the answer's tokens, nats.
     """
 
     nll: float
     tokens: int
     matched: int
     hits: tuple[bool, ...]
+    log_probs: tuple[float, ...]
 
 
 Sequences = Sequence[tuple[Sequence[int], Sequence[int]]]
@@ -64,7 +66,13 @@ def score(
     [1, 2]
     """
     return [
-        Score(float(losses.double().sum()), len(losses), int(hits.sum()), tuple(hits.tolist()))
+        Score(
+            nll=float(losses.double().sum()),
+            tokens=len(losses),
+            matched=int(hits.sum()),
+            hits=tuple(hits.tolist()),
+            log_probs=tuple((-losses).tolist()),
+        )
         for losses, hits in at_answers(
             network, sequences, _losses_and_hits, context_length=context_length, batch_tokens=batch_tokens
         )
