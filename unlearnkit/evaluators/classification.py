@@ -50,7 +50,8 @@ DEFINITIONS = {
     "mia_confidence_nonmember_rate": (
         "MIA of SalUn: fraction of forget images that an SVC on the probability of the label, trained on as many "
         "retain as test images of retained classes (evenly spread, `attack_rows` of either kind at most), calls "
-        "non-members; near the retrained model's is good"
+        "non-members; near the retrained model's is good. Where members and outsiders look alike, it need not lie "
+        "near one half, as the attack on the entropy does"
     ),
     "js_divergence": (
         "mean Jensen-Shannon divergence from the retrained model's predictions of the forget images, nats, both in "

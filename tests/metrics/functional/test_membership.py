@@ -166,3 +166,12 @@ def test_a_diverged_model_has_no_rate(attack, value, name):
 def test_an_empty_set_is_refused(attack):
     with pytest.raises(DataError, match="`test` must hold at least one score. Found none"):
         attack(retain=torch.rand(9), test=torch.rand(0), forget=torch.rand(9))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_at_chance_the_svc_does_not_call_half_of_the_images_members(seed):
+    """All three sets are of one distribution: logistic regression says one half, the SVC follows accidents."""
+    generator = torch.Generator().manual_seed(seed)
+    retain, test, forget = (torch.rand(400, generator=generator, dtype=torch.float64) for _ in range(3))
+    assert abs(entropy_member_rate(retain, test, forget) - 0.5) < 0.1
+    assert abs(confidence_nonmember_rate(retain, test, forget) - 0.5) > 0.1
