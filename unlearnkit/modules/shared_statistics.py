@@ -16,8 +16,8 @@ def share_statistics(model: nn.Module, rank_sum: Callable[[Tensor], Tensor], wor
 
     DDP hands rank 0's on, and only before the next forward pass: until then each rank evaluates, probes and scores
     another model. FSDP2 hands on none, and a resumed run would go on from rank 0's on all ranks. A rank's batch is
-    normalised by itself all the same, so that its variance leaves out how far ranks' means lie apart. Ranks count alike,
-    however many images each had in the round.
+    normalised by itself all the same, so that its variance leaves out how far ranks' means lie apart. Ranks
+    count alike, however many images each had in the round.
 
     Args:
         model: The model, after a round's forward passes.
