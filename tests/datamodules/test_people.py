@@ -128,3 +128,18 @@ def test_each_row_of_paper_002s_table_is_packaged(pair: str) -> None:
 def test_the_quickstart_runs_them_all() -> None:
     content = yaml.safe_load((CONFIGS / "people" / "quickstart.yaml").read_text())
     assert set(content["methods"]) == set(method_names("people"))
+
+
+def test_a_refusal_stays_with_its_question_unless_asked_otherwise() -> None:
+    """Paper 002's code draws one for each row."""
+    assert People(people=2, neighbours=2, questions=4).alternatives_per == "row"
+    assert People(people=2, neighbours=2, questions=4, alternatives_per="round").alternatives_per == "round"
+
+
+def test_the_packaged_rows_decay_weights_as_the_published_configuration() -> None:
+    for path in (CONFIGS / "people").glob("*_gd*.yaml"):
+        optimizer = yaml.safe_load(path.read_text())["model"]["init_args"]["optimizer"]["init_args"]
+        parts = [optimizer[side]["init_args"] for side in ("forget", "retain") if side in optimizer] or [
+            optimizer
+        ]
+        assert {part["weight_decay"] for part in parts} == {0.01}, path

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from unlearnkit.artifacts import Split, content_hash
 from unlearnkit.batches import QARow
+from unlearnkit.datamodules.alternatives import Per
 from unlearnkit.datamodules.base import EpochLength, TrainOn
 from unlearnkit.datamodules.people_files import Row, Side, divide_neighbours, load_people
 from unlearnkit.datamodules.question_data import QuestionData, QuestionRows
@@ -44,6 +45,8 @@ class People(QuestionData):
         micro_batch_size: Pairs of one side that go through the model at a time, on each process; None takes all.
         bucket: When training on one stream, sort pairs by length within windows of this many batches; 0 does not sort.
         alternatives: Second answers to each question, as in ``TOFU``.
+        alternatives_per: Whether a row gets another one in each ``round``, or per ``row`` the same one always, as in
+            paper 002's code.
         refusals: Text file with one refusal a line; None takes the packaged hundred.
         num_workers: Worker processes of each loader.
         seed: Seed of every draw.
@@ -82,6 +85,7 @@ class People(QuestionData):
         micro_batch_size: int | None = None,
         bucket: int = 0,
         alternatives: str | None = None,
+        alternatives_per: Per = "row",
         refusals: str | None = None,
         num_workers: int = 0,
         seed: int = 0,
@@ -92,6 +96,7 @@ class People(QuestionData):
             max_length=max_length,
             knowledge=knowledge,
             alternatives=alternatives,
+            alternatives_per=alternatives_per,
             refusals=refusals,
             forget_batch_size=forget_batch_size,
             retain_batch_size=retain_batch_size,
