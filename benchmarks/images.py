@@ -1,6 +1,7 @@
 """Images trained on per second, against a plain torchvision pipeline (PIL transforms, two workers) on the same model.
 
     python benchmarks/images.py --network small
+    python benchmarks/images.py --network resnet18 --device cuda --images 50000
 
 Colour images of 32 x 32, random ones, because neither way looks at what is on them. Both ways train the same
 network with the same optimizer for as many batches of 256 in the same run, by turns: ours reads bytes, cuts and
@@ -60,14 +61,19 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         return self.transform(self.pictures[row]), self.labels[row]
 
 
-def ours(images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def ours(images: Tensor, labels: Tensor, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
     generator = torch.Generator().manual_seed(0)
     for rows in torch.split(torch.randperm(len(labels), generator=generator), BATCH):
-        yield crop_and_flip(images[rows], row_keys(0, 0, rows)), labels[rows]
+        moved, there = images[rows].to(device), rows.to(device)
+        yield crop_and_flip(moved, row_keys(0, 0, there)), labels[rows].to(device)
 
 
-def theirs(pictures: Pictures) -> Iterator[tuple[Tensor, Tensor]]:
-    yield from DataLoader(pictures, batch_size=BATCH, shuffle=True, num_workers=2)
+def theirs(pictures: Pictures, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    pinned = device.type == "cuda"
+    for inputs, labels in DataLoader(
+        pictures, batch_size=BATCH, shuffle=True, num_workers=2, pin_memory=pinned
+    ):
+        yield inputs.to(device, non_blocking=pinned), labels.to(device, non_blocking=pinned)
 
 
 def train(model: Any, batches: Iterator[tuple[Tensor, Tensor]], normalised: bool) -> None:
@@ -84,29 +90,32 @@ def use_up(batches: Iterator[Any]) -> None:
         pass
 
 
-def timed(run: Callable[[], None]) -> float:
+def timed(run: Callable[[], None], device: torch.device) -> float:
     start = time.perf_counter()
     run()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
     return time.perf_counter() - start
 
 
-def measure(network: str, n: int, turns: int) -> dict[str, Any]:
+def measure(network: str, n: int, turns: int, device: torch.device) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(256, (n, 3, 32, 32), dtype=torch.uint8, generator=generator)
     labels = torch.randint(10, (n,), generator=generator)
     pictures = Pictures(images, labels)
     model = ImageClassifier(network=network)
     model.materialize(ImageTraits(classes=10, channels=3, height=32))
+    model.to(device)
     ways: dict[str, Callable[[], None]] = {
-        "ours, data": lambda: use_up(ours(images, labels)),
-        "torchvision, data": lambda: use_up(theirs(pictures)),
-        "ours, training": lambda: train(model, ours(images, labels), normalised=False),
-        "torchvision, training": lambda: train(model, theirs(pictures), normalised=True),
+        "ours, data": lambda: use_up(ours(images, labels, device)),
+        "torchvision, data": lambda: use_up(theirs(pictures, device)),
+        "ours, training": lambda: train(model, ours(images, labels, device), normalised=False),
+        "torchvision, training": lambda: train(model, theirs(pictures, device), normalised=True),
     }
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(turns):
         for name, run in ways.items():
-            seconds[name].append(timed(run))
+            seconds[name].append(timed(run, device))
     rates = {name: n / statistics.median(found) for name, found in seconds.items()}
     ratios = {
         part: statistics.median(
@@ -115,7 +124,14 @@ def measure(network: str, n: int, turns: int) -> dict[str, Any]:
         )
         for part in ("data", "training")
     }
-    return {"network": network, "images": n, "turns": turns, "images_per_second": rates, "ratios": ratios}
+    return {
+        "network": network,
+        "device": str(device),
+        "images": n,
+        "turns": turns,
+        "images_per_second": rates,
+        "ratios": ratios,
+    }
 
 
 def table(found: dict[str, Any]) -> str:
@@ -134,10 +150,11 @@ def main() -> None:
     parser.add_argument("--network", default="small")
     parser.add_argument("--images", type=int, default=5120)
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    found = measure(given.network, given.images, given.turns)
+    found = measure(given.network, given.images, given.turns, given.device)
     print(table(found))
     if given.out is not None:
         said = {"date": datetime.now(UTC).date().isoformat(), "hardware": hardware(), "versions": versions()}
