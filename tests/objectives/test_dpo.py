@@ -50,7 +50,7 @@ def test_no_gradient_reaches_the_reference():
 
 
 def test_what_is_missing_is_named():
-    with pytest.raises(ConfigurationError, match=r"`batch` must hold an `alternative` because DPO learns"):
+    with pytest.raises(ConfigurationError, match=r"`batch` must hold an `alternative` because DPO compares"):
         DPO()(current(), golden.row_batch(0), reference)
     with pytest.raises(ConfigurationError, match="DPO compares with the target"):
         DPO()(current(), golden.pair(0, 1))

@@ -25,7 +25,9 @@ def test_every_packaged_method_builds_as_its_name_says(name: str) -> None:
     optimizer = module.optimizer(module.host.parameters)
     assert optimizer.param_groups[0]["lr"] == 3e-4
     decays = {key: value for key, value in optimizer.param_groups[0].items() if key.endswith("weight_decay")}
-    assert {value for key, value in decays.items() if "decoupled" not in key} == {0.0}
+    # Paper 002's pairs decay weights as its code does.
+    wanted = 0.01 if name.startswith(("ga_gd", "me_gd", "dpo_gd", "idk_")) else 0.0
+    assert {value for key, value in decays.items() if "decoupled" not in key} == {wanted}
 
 
 @pytest.mark.parametrize(
@@ -109,7 +111,7 @@ def test_bad_input(tmp_path: Path) -> None:
         load_method("npoo")
     with pytest.raises(
         UnknownNameError,
-        match="`benchmark` must be one of: cifar10, cifar100, digits, muse, tiny_imagenet, tofu",
+        match="`benchmark` must be one of: cifar10, cifar100, digits, muse, people, tiny_imagenet, tofu",
     ):
         load_method("tofuu/npo")
     with pytest.raises(DataNotFoundError, match="Packaged methods: .*ga, "):
