@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from unlearnkit.artifacts import Split, content_hash
-from unlearnkit.batches import QARow
 from unlearnkit.datamodules.alternatives import Per
 from unlearnkit.datamodules.base import EpochLength, TrainOn
 from unlearnkit.datamodules.people_files import Row, Side, divide_neighbours, load_people
 from unlearnkit.datamodules.question_data import QuestionData, QuestionRows
+from unlearnkit.datamodules.tofu_rows import qa_row
 from unlearnkit.errors import DataError
 
 
@@ -134,7 +134,7 @@ class People(QuestionData):
         # Rows to test come last: they are on neither side.
         kept = [row for row in others if row["name"] not in tested]
         unseen = [row for row in others if row["name"] in tested]
-        rows = [_qa_row(number, row) for number, row in enumerate([*forget, *kept, *unseen])]
+        rows = [qa_row(number, row) for number, row in enumerate([*forget, *kept, *unseen])]
         first, last = len(forget), len(forget) + len(kept)
         split = Split(
             name="people",
@@ -159,14 +159,3 @@ class People(QuestionData):
             questions=self.questions,
             seed=self.data_seed,
         )
-
-
-def _qa_row(index: int, row: Row) -> QARow:
-    return QARow(
-        index=index,
-        question=row["question"],
-        answer=row["answer"],
-        paraphrased_answer=row.get("paraphrased_answer"),
-        perturbed_answers=tuple(row.get("perturbed_answer") or ()),
-        value=row.get("value"),
-    )

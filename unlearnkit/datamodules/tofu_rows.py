@@ -88,7 +88,7 @@ def read_rows(
     )
     earlier = [_numbers(rows, places, forget) for rows in asked.requested[:-1]]
     requested = () if requests is None else (*earlier, split.forget)
-    rows = [_qa_row(number, perturbed.get(_key(row), row)) for number, row in enumerate(loaded["full"])]
+    rows = [qa_row(number, perturbed.get(_key(row), row)) for number, row in enumerate(loaded["full"])]
     sets = {
         "forget": [
             rows[number]
@@ -108,7 +108,7 @@ def read_rows(
             )
     for name in KNOWLEDGE:
         start = len(rows)
-        sets[name] = [_qa_row(start + i, row) for i, row in enumerate(loaded[f"{name}_perturbed"])]
+        sets[name] = [qa_row(start + i, row) for i, row in enumerate(loaded[f"{name}_perturbed"])]
         rows += sets[name]
     knowledge = [row for name in KNOWLEDGE for row in sets[name]]
     return QuestionRows(rows, split, sets, knowledge, requested)
@@ -118,7 +118,8 @@ def _key(row: Row) -> tuple[str, str]:
     return row["question"], row["answer"]
 
 
-def _qa_row(index: int, row: Row) -> QARow:
+def qa_row(index: int, row: Row) -> QARow:
+    """Return a row of a file as the row of a split that it is."""
     return QARow(
         index=index,
         question=row["question"],

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unlearnkit.errors import MismatchError
 from unlearnkit.metrics.base import RowMeanMetric
 from unlearnkit.metrics.encoders import Judge, LexicalJudge, Similarity, TrigramSimilarity
 from unlearnkit.metrics.functional.closer_look import (
@@ -19,8 +18,9 @@ from unlearnkit.metrics.functional.closer_look import (
     token_entropy,
 )
 from unlearnkit.metrics.functional.entailment import entailed
-from unlearnkit.metrics.functional.utility import UtilityResult
 from unlearnkit.metrics.parts import PartsMetric
+from unlearnkit.metrics.text import require_pairs
+from unlearnkit.metrics.utility import HarmonicMetric
 
 
 class TokenEntropy(RowMeanMetric):
@@ -63,11 +63,7 @@ class TextSimilarity(RowMeanMetric):
         Raises:
             MismatchError: Not as many predictions as targets.
         """
-        if len(predictions) != len(targets):
-            raise MismatchError(
-                f"`predictions` must have one text for each of `targets`. Found {len(predictions)} for "
-                f"{len(targets)}. Pass the generations of the same rows in the same order."
-            )
+        require_pairs(predictions, targets)
         scores = self.encoder(list(zip(predictions, targets, strict=True)))
         self.add(torch.tensor(scores, dtype=torch.float64))
 
@@ -102,7 +98,7 @@ class EntailmentScore(RowMeanMetric):
         self.add(torch.tensor(found, dtype=torch.float64))
 
 
-class ModelCapability(PartsMetric):
+class ModelCapability(HarmonicMetric):
     """Harmonic mean of six numbers x three sets (closer-look's model utility; paper 002's MC and MU). Up.
 
     Attributes:
@@ -116,20 +112,7 @@ class ModelCapability(PartsMetric):
     """
 
     parts = CAPABILITY_PARTS
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.result: UtilityResult | None = None
-
-    def compute(self) -> Tensor:
-        """Return the harmonic mean, a float64 scalar.
-
-        Raises:
-            DataError: A part has no rows on any rank, or a negative mean.
-            NonFiniteError: A part is NaN or infinite.
-        """
-        self.result = model_capability(self.means())
-        return torch.tensor(self.result.value, dtype=torch.float64)
+    combine = staticmethod(model_capability)
 
 
 class ForgetEfficacy(PartsMetric):

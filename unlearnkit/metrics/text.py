@@ -11,6 +11,19 @@ from unlearnkit.metrics.base import RowMeanMetric
 from unlearnkit.metrics.functional.text import rouge_1_recall, rouge_l_f, rouge_l_recall, unstemmed_rouge_l_f
 
 
+def require_pairs(predictions: Sequence[str], targets: Sequence[str]) -> None:
+    """Refuse generations that do not pair with their targets.
+
+    Raises:
+        MismatchError: Not as many predictions as targets.
+    """
+    if len(predictions) != len(targets):
+        raise MismatchError(
+            f"`predictions` must have one text for each of `targets`. Found {len(predictions)} for "
+            f"{len(targets)}. Pass the generations of the same rows in the same order."
+        )
+
+
 class _RougeMetric(RowMeanMetric):
     higher_is_better: bool | None = True
     _score: Callable[[str, str], float]
@@ -21,11 +34,7 @@ class _RougeMetric(RowMeanMetric):
         Raises:
             MismatchError: Not as many predictions as targets.
         """
-        if len(predictions) != len(targets):
-            raise MismatchError(
-                f"`predictions` must have one text for each of `targets`. Found {len(predictions)} for "
-                f"{len(targets)}. Pass the generations of the same rows in the same order."
-            )
+        require_pairs(predictions, targets)
         scores = [type(self)._score(text, target) for text, target in zip(predictions, targets, strict=True)]
         self.add(torch.tensor(scores, dtype=torch.float64))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,7 +12,34 @@ from unlearnkit.metrics.functional.utility import UTILITY_PARTS, UtilityResult, 
 from unlearnkit.metrics.parts import PartsMetric
 
 
-class ModelUtility(PartsMetric):
+class HarmonicMetric(PartsMetric):
+    """Combine the parts' means to their harmonic mean, and keep it with its parts.
+
+    Attributes:
+        result: After ``compute``: the value with its parts by name.
+    """
+
+    @staticmethod
+    def combine(parts: Mapping[str, float]) -> UtilityResult:
+        """Return the mean of the named parts; each metric has its own set of them."""
+        raise NotImplementedError
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.result: UtilityResult | None = None
+
+    def compute(self) -> Tensor:
+        """Return the harmonic mean, a float64 scalar.
+
+        Raises:
+            DataError: A part has no rows on any rank, or a negative mean.
+            NonFiniteError: A part is NaN or infinite.
+        """
+        self.result = type(self).combine(self.means())
+        return torch.tensor(self.result.value, dtype=torch.float64)
+
+
+class ModelUtility(HarmonicMetric):
     """Harmonic mean of nine means: {probability, ROUGE-L recall, truth ratio} x three sets (TOFU). Up.
 
     Attributes:
@@ -25,17 +53,4 @@ class ModelUtility(PartsMetric):
     """
 
     parts = UTILITY_PARTS
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.result: UtilityResult | None = None
-
-    def compute(self) -> Tensor:
-        """Return the harmonic mean, a float64 scalar.
-
-        Raises:
-            DataError: A part has no rows on any rank, or a negative mean.
-            NonFiniteError: A part is NaN or infinite.
-        """
-        self.result = model_utility(self.means())
-        return torch.tensor(self.result.value, dtype=torch.float64)
+    combine = staticmethod(model_utility)

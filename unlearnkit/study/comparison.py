@@ -82,6 +82,17 @@ def called(
         ) from error
 
 
+def opened(command: str, given: list[str]) -> dict[str, Any]:
+    """Return what results begin with: how, when and on what they were made."""
+    return {
+        "format": 1,
+        "command": shlex.join(["unlearnkit", command, *given]),
+        "date": date.today().isoformat(),
+        "hardware": hardware(),
+        "versions": versions(),
+    }
+
+
 def _as_argument(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ",".join(str(item) for item in value) + "]"
@@ -97,15 +108,7 @@ def _run(given: list[str], console: Console) -> dict[str, Any]:
     out = Path(setting.config.out or f"runs/{setting.config.name}-{setting.key[:8]}")
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(setting.config.threads)
-    results: dict[str, Any] = {
-        "format": 1,
-        "command": shlex.join(["unlearnkit", "compare", *given]),
-        "date": date.today().isoformat(),
-        "hardware": hardware(),
-        "versions": versions(),
-        "protocol": {},
-        "rows": [],
-    }
+    results: dict[str, Any] = opened("compare", given) | {"protocol": {}, "rows": []}
     with FolderLock(out), quiet(), StudyProgress(_work(setting, methods), console) as progress:
         for seed in setting.config.seeds:
             for row, is_new in _seed_rows(setting, methods, seed, splits[seed], out, progress):
@@ -165,7 +168,9 @@ def _require_one_split(setting: Setting, splits: dict[int, str]) -> None:
         ConfigurationError: The seeds' splits differ.
     """
     shared = setting.config.target_seed
-    if shared is not None and set(splits.values()) - {_split_hash(setting, shared)}:
+    if shared is None:
+        return
+    if set(splits.values()) - {splits[shared] if shared in splits else _split_hash(setting, shared)}:
         raise ConfigurationError(
             f"`target_seed` may be given only where all seeds forget the same data. Found {shared} with data whose "
             "split depends on the seed. Leave target_seed unset: each seed then trains its own target."
@@ -217,9 +222,10 @@ def _seed_rows(
         yield row | {"seed": seed}, is_new
     reference = _reference(home)
     for method in methods:
-        rounds = method.rounds
         # A seed says nothing new where it is the target's own.
-        own = content_hash([key, method.content, rounds, *([seed] * (at != seed)), *_listed(setting, method)])
+        own = content_hash(
+            [key, method.content, method.rounds, *([seed] * (at != seed)), *_listed(setting, method)]
+        )
         row = finished(folder / method.name, own, split)
         is_new = row is None
         if row is None:
@@ -229,7 +235,7 @@ def _seed_rows(
             )
         else:
             progress.start(f"seed {seed} · {method.label}: found, not run again")
-            progress.advance(rounds + EVALUATION_COST)
+            progress.advance(method.rounds + EVALUATION_COST)
         yield row | {"path": path + row["path"]}, is_new
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +14,9 @@ from rich.console import Console
 from unlearnkit.artifacts import FolderLock, atomic_folder, atomic_write_json, atomic_write_text, content_hash
 from unlearnkit.errors import ConfigurationError
 from unlearnkit.evaluators import read
-from unlearnkit.evaluators.base import versions
 from unlearnkit.packaged import resolve_configs
-from unlearnkit.study.comparison import called, checked_methods, meanings
+from unlearnkit.study.comparison import called, checked_methods, meanings, opened
 from unlearnkit.study.continual_tables import by_request, paths, tables
-from unlearnkit.study.environment import hardware
 from unlearnkit.study.method import Method
 from unlearnkit.study.progress import StudyProgress
 from unlearnkit.study.protocol import protocol
@@ -94,15 +90,7 @@ def _run(given: list[str], console: Console) -> dict[str, Any]:
     }
     out = Path(setting.config.out or f"runs/{setting.config.name}-{steps[1].key[:8]}")
     torch.set_num_threads(setting.config.threads)
-    results: dict[str, Any] = {
-        "format": 1,
-        "command": shlex.join(["unlearnkit", "continual", *given]),
-        "date": date.today().isoformat(),
-        "hardware": hardware(),
-        "versions": versions(),
-        "requests": [str(request) for request in requests],
-        "rows": [],
-    }
+    results = opened("continual", given) | {"requests": [str(request) for request in requests], "rows": []}
     with FolderLock(out), quiet(), StudyProgress(_work(setting, methods, len(requests)), console) as progress:
         for seed in setting.config.seeds:
             for row in _sequence(steps, asked, methods, seed, out / f"seed{seed}", progress):

@@ -95,8 +95,8 @@ def _line(seeds: Sequence[Row], retrained: dict[Any, dict[str, Any]]) -> tuple[C
     return (
         Cell.text(label_of(seeds[0])),
         *_means(own, other),
-        _interval(gap, len(own)),
-        _interval(std, len(own)),
+        interval(gap, len(own)),
+        interval(std, len(own)),
     )
 
 
@@ -113,12 +113,18 @@ def _percent(value: float) -> Cell:
     return Cell.text(f"{100 * value:.2f}" if math.isfinite(value) else MISSING)
 
 
-def _interval(measure: Callable[[Sequence[int]], float], n: int) -> Cell:
-    """Print a number with its percentile interval."""
+def interval(measure: Callable[[Sequence[int]], float], n: int, sign: str = "") -> Cell:
+    """Print a number of all seeds, in per cent, with its percentile interval over seeds drawn with replacement.
+
+    Args:
+        measure: Returns the number for the seeds it is given by place.
+        n: Number of seeds.
+        sign: ``+`` to print the sign of positive numbers too.
+    """
     middle = measure(range(n))
     if not math.isfinite(middle):
         return Cell.text(MISSING)
     draw = random.Random(0)
     found = sorted(measure([draw.randrange(n) for _ in range(n)]) for _ in range(DRAWS))
     low, high = found[int(0.025 * DRAWS)], found[int(0.975 * DRAWS) - 1]
-    return Cell.text(f"{100 * middle:.2f} [{100 * low:.2f}, {100 * high:.2f}]")
+    return Cell.text(f"{100 * middle:{sign}.2f} [{100 * low:{sign}.2f}, {100 * high:{sign}.2f}]")

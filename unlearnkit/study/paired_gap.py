@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from unlearnkit.metrics.functional.gap import NUMBERS, average_gap, average_std
 from unlearnkit.plots.paths import Results, Row, label_of, methods_of, path_of, rows_of
 from unlearnkit.plots.profiles import profile
-from unlearnkit.study.gap_table import DRAWS
+from unlearnkit.study.gap_table import DRAWS, interval
 from unlearnkit.study.grid import MISSING, Cell, Column, Grid
 from unlearnkit.study.matched import crossing, matched
 from unlearnkit.study.provenance import caption
@@ -116,9 +115,9 @@ def _line(
     spreads = [_std_at(results, seeds, level) for seeds in (rows, plain)]
     return (
         Cell.text(label_of(rows[0])),
-        _interval(change_of_gap, len(triples)),
+        interval(change_of_gap, len(triples), "+"),
         Cell.text(f"{lower} of {len(triples)}"),
-        _interval(change_of_std, len(triples)),
+        interval(change_of_std, len(triples), "+"),
         Cell.text(f"{spreads[0]} ({spreads[1]})"),
     )
 
@@ -130,14 +129,3 @@ def _std_at(results: Results, rows: Sequence[Row], level: float) -> str:
     # FA is the same at all of these points; what is left are the other three.
     value = average_std(found, NUMBERS[1:]) if len(found) == len(rows) else math.nan
     return f"{100 * value:.2f}" if math.isfinite(value) else MISSING
-
-
-def _interval(measure: Callable[[Sequence[int]], float], n: int) -> Cell:
-    """Print a signed number with its percentile interval."""
-    middle = measure(range(n))
-    if not math.isfinite(middle):
-        return Cell.text(MISSING)
-    draw = random.Random(0)
-    found = sorted(measure([draw.randrange(n) for _ in range(n)]) for _ in range(DRAWS))
-    low, high = found[int(0.025 * DRAWS)], found[int(0.975 * DRAWS) - 1]
-    return Cell.text(f"{100 * middle:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]")

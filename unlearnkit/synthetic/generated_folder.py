@@ -1,8 +1,11 @@
-"""Which folders a generator may write: new ones, empty ones, and those that it wrote itself."""
+"""Write generated data: into new folders, empty ones, and those that a generator wrote itself; rows as JSON lines."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from unlearnkit.errors import ConfigurationError
 
@@ -28,3 +31,20 @@ def require_replaceable(target: Path, mark: str) -> None:
             f"`folder` must be new, empty, or one that was generated earlier. Found other files in {target}. "
             "Choose another folder."
         )
+
+
+def write_rows(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows as the hub's JSON lines, the same bytes on every system.
+
+    Args:
+        file: The file to write; its folder is there.
+        rows: One mapping a line.
+
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "rows.json"
+    >>> write_rows(file, [{"name": "a"}, {"name": "b"}])
+    >>> file.read_text().splitlines()
+    ['{"name": "a"}', '{"name": "b"}']
+    """
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    file.write_text(lines, encoding="utf-8", newline="\n")
