@@ -9,7 +9,7 @@ import torch
 
 from tests.objectives import golden
 from tests.objectives.naive import log_sigmoid, random_batch, random_lm, sequence_sums
-from unlearnkit.errors import ConfigurationError
+from unlearnkit.errors import ConfigurationError, UnknownNameError
 from unlearnkit.objectives import DPO, IDK, AscentNLL
 
 
@@ -69,3 +69,32 @@ def test_equals_the_equation_on_random_language_models():
     ]
     assert value.sums.tolist() == pytest.approx(expected, rel=1e-4, abs=1e-4)
     assert max(expected) > 2 * min(expected)
+
+
+@pytest.mark.parametrize("beta", [0.05, 0.1, 1.0])
+@pytest.mark.parametrize(("lost", "won"), [(0, 1), (1, 0)])
+def test_ipo_and_hinge_equal_their_equations_written_naively(beta, lost, won):
+    ratio = [s - r for s, r in zip(golden.NLL_SUMS, golden.REFERENCE_NLL_SUMS, strict=True)]
+    margin = ratio[lost] - ratio[won]
+    naive = {"ipo": (margin - 1 / (2 * beta)) ** 2, "hinge": max(0.0, 1 - beta * margin) / beta}
+    for loss, expected in naive.items():
+        found = DPO(beta, loss)(current(), golden.pair(lost, won), reference)
+        assert found.sums.item() == pytest.approx(expected, rel=1e-7, abs=1e-12)
+        assert found.counts.tolist() == [1.0]
+
+
+def test_a_hinge_is_flat_and_ipo_turns_where_the_margin_is_large_enough():
+    batch = golden.pair(1, 0)  # a margin of about 2.76 nats
+    flat, turning = current(), current()
+    DPO(1.0, "hinge")(flat, batch, reference).sums.sum().backward()
+    assert not flat.values.grad.any()
+    DPO(1.0, "ipo")(turning, batch, reference).sums.sum().backward()
+    with torch.no_grad():
+        moved = golden.RowLogits(turning.values - 0.05 * turning.values.grad)
+    lost, won = (model.losses(batch) - model.losses(batch["alternative"]) for model in (turning, moved))
+    assert won.item() < lost.item(), "beyond 1/(2 beta) the margin is brought back"
+
+
+def test_a_loss_that_does_not_exist():
+    with pytest.raises(UnknownNameError, match="`loss` must be one of: hinge, ipo, sigmoid. Found 'ip'"):
+        DPO(loss="ip")
