@@ -20,6 +20,7 @@ from unlearnkit.objectives.nll_and_distance import NLLAndDistance
 from unlearnkit.objectives.nll_and_kl import NLLAndKL
 from unlearnkit.objectives.npo import NPO
 from unlearnkit.objectives.random_labels import RandomLabels
+from unlearnkit.objectives.rloo import RLOO
 from unlearnkit.objectives.rmu import RMU
 from unlearnkit.objectives.satimp import SatImp
 from unlearnkit.objectives.simnpo import SimNPO
@@ -33,6 +34,7 @@ __all__ = [
     "LLMU",
     "NLL",
     "NPO",
+    "RLOO",
     "RMU",
     "UNDIAL",
     "WGA",
