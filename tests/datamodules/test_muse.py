@@ -119,6 +119,10 @@ def test_the_split_is_an_artefact(tmp_path):
     ("arguments", "error", "message"),
     [
         ({"corpus": "Novels"}, UnknownNameError, "`corpus` must be one of"),
+        ({"requests": ["sust_2"]}, ConfigurationError, "`requests` must be sust_1, sust_2"),
+        ({"requests": []}, ConfigurationError, "Found none"),
+        ({"requests": ["sust_1"], "request": 2}, ConfigurationError, "`request` must be from 1 to 1"),
+        ({"requests": ["sust_1"], "forget": "scal_1"}, ConfigurationError, "`forget` must be left out"),
         ({"corpus": "Books"}, ConfigurationError, "books are not"),
         ({"cut": "sentences"}, UnknownNameError, "`cut` must be one of"),
         ({"max_length": 1}, ConfigurationError, "`max_length` must be 2 or above"),

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from unlearnkit.errors import ConfigurationError
+from unlearnkit.evaluators import read, sustainability
 from unlearnkit.study import continual
 
 # The package has the function under the name of its file.
@@ -31,6 +32,28 @@ model:
 evaluator:
   class_path: TOFUEvaluator
   init_args: {max_new_tokens: 4, rows: 6}
+methods: [gdiff]
+seeds: [0]
+rounds: 2
+finetune: {epochs: 1}
+path: {every: 2, rows: 2}
+accelerator: cpu
+"""
+
+NEWS = """
+name: news
+benchmark: muse
+data:
+  class_path: MUSE
+  init_args:
+    {requests: [sust_1, sust_2], cut: documents, articles: 10, data_seed: 0, vocab_size: 400, max_length: 64,
+    forget_batch_size: 1, retain_batch_size: 1}
+model:
+  class_path: CausalLM
+  init_args: {hidden_size: 32, layers: 1, heads: 2, max_length: 256}
+evaluator:
+  class_path: MUSEEvaluator
+  init_args: {rows: 2, examples: 0}
 methods: [gdiff]
 seeds: [0]
 rounds: 2
@@ -152,6 +175,27 @@ def test_without_references_the_target_stands_beside(run: Run, config: Path, tmp
     assert [
         row["summary"]["forget_rouge"] for row in results["rows"] if row["method"] == "gdiff"
     ] == with_reference
+
+
+def test_muse_is_forgotten_request_by_request(tmp_path: Path) -> None:
+    (tmp_path / "news.yaml").write_text(NEWS)
+    results = continual(str(tmp_path / "news.yaml"), out=str(tmp_path / "run"))
+    assert [(row["request"], row["method"]) for row in results["rows"]] == [
+        (number, method) for number in (1, 2) for method in ("retrained", "target", "gdiff")
+    ]
+    folders = [tmp_path / "run" / "seed0" / f"request{k}" for k in (1, 2)]
+    first, second = (json.loads((folder / "gdiff" / "split.json").read_text()) for folder in folders)
+    assert (first["name"], second["name"]) == ("sust_1", "sust_2")
+    assert first["forget"] and second["forget"] and not set(first["forget"]) & set(second["forget"])
+    # What the first request took is on neither side of the second, nor in its reference.
+    assert not set(first["forget"]) & set(second["retain"])
+    evaluations = [read(folder / "gdiff" / "evaluation.json") for folder in folders]
+    found = sustainability(evaluations)
+    assert found.values == tuple(
+        row["summary"]["retain_knowmem"] for row in results["rows"] if row["method"] == "gdiff"
+    )
+    text = (tmp_path / "run" / "summary.md").read_text()
+    assert "After request 2 of 2 (sust_2)" in text and "Sustainability: change per request" in text
 
 
 @pytest.mark.parametrize(

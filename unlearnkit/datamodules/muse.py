@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from unlearnkit.artifacts import AnyPath
 from unlearnkit.batches import QARow, TokenBatch
 from unlearnkit.datamodules.base import EpochLength, ForgetRetainDataModule, Part, TrainOn
-from unlearnkit.datamodules.muse_corpus import Forget, MUSECorpus, Retain, read_corpus
+from unlearnkit.datamodules.muse_corpus import Forget, MUSECorpus, Retain, read_corpus, request_in
 from unlearnkit.datamodules.muse_files import Corpus, Row, corpus_of, load_muse
 from unlearnkit.datamodules.text_blocks import Block, Cut, collate_blocks, text_blocks
 from unlearnkit.datamodules.tokenizer_files import load_tokenizer, save_tokenizer, train_bpe
@@ -34,6 +34,9 @@ class MUSE(ForgetRetainDataModule):
         corpus: ``News`` or ``Books``; None takes the one that the path names, else News.
         forget: What is to be forgotten: ``raw``; of News also ``scal_1`` to ``scal_4``, growing requests, and
             ``sust_1`` to ``sust_4``, requests one after the other (the reference has none of those up to it).
+        requests: Requests that come one after the other, ``["sust_1", "sust_2", ...]`` from the first on, of which
+            ``request`` is to be forgotten now; in place of ``forget``. None is the single request ``forget``.
+        request: Number of the request to forget now, from 1 on.
         retain: Which retain set unlearning sees: ``retain1``, MUSE's for this purpose, or ``retain2``, on which
             utility is evaluated.
         articles: Number of generated articles.
@@ -73,6 +76,8 @@ class MUSE(ForgetRetainDataModule):
         *,
         corpus: Corpus | None = None,
         forget: Forget = "raw",
+        requests: list[str] | None = None,
+        request: int = 1,
         retain: Retain = "retain1",
         articles: int = 100,
         questions: int = 3,
@@ -109,7 +114,9 @@ class MUSE(ForgetRetainDataModule):
             )
         self.path = path
         self.corpus: Corpus = corpus_of(path, corpus)
-        self.forget: Forget = forget
+        self.requests = None if requests is None else tuple(requests)
+        self.request = request
+        self.forget: Forget = forget if self.requests is None else request_in(self.requests, request, forget)
         self.retain: Retain = retain
         self.articles = articles
         self.questions = questions
@@ -175,6 +182,11 @@ class MUSE(ForgetRetainDataModule):
                 "`tokenizer` and documents are known after setup. Found MUSE before it. Call .setup() first."
             )
         return self._data
+
+    @property
+    def requested(self) -> tuple[tuple[int, ...], ...]:
+        """Documents of each request up to this one, known after ``setup``."""
+        return self._known().requested
 
     # ------------------------------------------------------------------------------- samples
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal, get_args
 
 from unlearnkit.artifacts import Split, content_hash
 from unlearnkit.batches import QARow
 from unlearnkit.datamodules.muse_files import Corpus, Row
-from unlearnkit.errors import DataError, UnknownNameError
+from unlearnkit.errors import ConfigurationError, DataError, UnknownNameError
 
 Forget = Literal["raw", "scal_1", "scal_2", "scal_3", "scal_4", "sust_1", "sust_2", "sust_3", "sust_4"]
 Retain = Literal["retain1", "retain2"]
@@ -28,7 +29,7 @@ class MUSECorpus:
     Attributes:
         documents: What the target learns; a document's place is its number.
         split: Documents to be forgotten, and those of the retain set that unlearning may see.
-        earlier: Documents of earlier requests (``sust``), on neither side.
+        requested: Documents of each request up to this one (``sust``; else of this one alone).
         holdout: Documents that nobody learns.
         evaluation_sets: ``verbmem`` (prompt and continuation), ``forget_knowmem``, ``retain_knowmem``.
         evaluation_texts: ``privleak_forget``, ``privleak_retain``, ``privleak_holdout``.
@@ -37,11 +38,16 @@ class MUSECorpus:
 
     documents: list[str]
     split: Split
-    earlier: tuple[int, ...]
+    requested: tuple[tuple[int, ...], ...]
     holdout: list[str]
     evaluation_sets: dict[str, list[QARow]]
     evaluation_texts: dict[str, list[str]]
     examples: dict[str, tuple[tuple[str, str], ...]]
+
+    @property
+    def earlier(self) -> tuple[int, ...]:
+        """Documents of earlier requests, on neither side."""
+        return tuple(sorted(chain.from_iterable(self.requested[:-1])))
 
     @property
     def retained(self) -> list[int]:
@@ -80,7 +86,10 @@ def read_corpus(load: Load, corpus: Corpus, forget: Forget = "raw", retain: Reta
     learned = {part: texts(_LEARNED[corpus], part) for part in ("forget", *get_args(Retain))}
     documents = [text for part in learned.values() for text in part]
     sources = [part for part, found in learned.items() for _ in found]
-    now, before = set(asked[-1]), {text for found in asked[:-1] for text in found} - set(asked[-1])
+    now = set(asked[-1])
+    # A document that is asked for again belongs to the last request alone.
+    each = [*({*found} - now for found in asked[:-1]), now]
+    before = set[str]().union(*each[:-1])
     _require_learned(now | before, documents, forget, f"{_LEARNED[corpus]}/forget")
     kept = [
         number
@@ -117,12 +126,48 @@ def read_corpus(load: Load, corpus: Corpus, forget: Forget = "raw", retain: Reta
             source=f"MUSE-{corpus} documents {source}, retain set {retain}",
             rows=len(documents),
         ),
-        earlier=tuple(number for number, text in enumerate(documents) if text in before),
+        requested=tuple(
+            tuple(number for number, text in enumerate(documents) if text in found) for found in each
+        ),
         holdout=texts("raw", "holdout"),
         evaluation_sets=sets,
         evaluation_texts=attacked,
         examples=examples,
     )
+
+
+def request_in(requests: Sequence[str], request: int, forget: str = "raw") -> Forget:
+    """Return the request to forget now of those that come one after the other.
+
+    Args:
+        requests: ``sust_1``, ``sust_2`` and so on, from the first on.
+        request: Its number, from 1 on.
+        forget: What was named beside them; only the default may be.
+
+    Raises:
+        ConfigurationError: They are others, there is no such one, or ``forget`` names one as well.
+
+    >>> request_in(["sust_1", "sust_2"], 2)
+    'sust_2'
+    """
+    sequence = [name for name in get_args(Forget) if name.startswith("sust_")]
+    if not requests or list(requests) != sequence[: len(requests)]:
+        raise ConfigurationError(
+            f"`requests` must be {', '.join(sequence)} or the first of them, MUSE's requests one after the other. "
+            f"Found {', '.join(requests) or 'none'}. Of other requests forget one at a time, e.g. --data.forget=scal_2."
+        )
+    if not 1 <= request <= len(requests):
+        raise ConfigurationError(
+            f"`request` must be from 1 to {len(requests)}, the number of `requests`. Found {request}. Choose one of "
+            "them."
+        )
+    if forget != "raw":
+        raise ConfigurationError(
+            f"`forget` must be left out where `requests` say what is forgotten. Found {forget!r}. Leave one of the two "
+            "out."
+        )
+    found: Forget = sequence[request - 1]
+    return found
 
 
 def _requests(forget: Forget) -> list[tuple[str, str]]:
