@@ -18,6 +18,7 @@ from unlearnkit.testing.properties import (
 )
 from unlearnkit.testing.results import made_up_results
 from unlearnkit.testing.stub_strategies import AlternatingStub, ReweightedStub, Weighted
+from unlearnkit.testing.tiny_gpt import TinyGPT, toy_sides, toy_target
 from unlearnkit.testing.toys import ToyClassifier, toy_batch, toy_dataset, toy_pair
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "HostContract",
     "Outcome",
     "ReweightedStub",
+    "TinyGPT",
     "ToyClassifier",
     "Weighted",
     "as_rule",
@@ -46,4 +48,6 @@ __all__ = [
     "toy_batch",
     "toy_dataset",
     "toy_pair",
+    "toy_sides",
+    "toy_target",
 ]
