@@ -12,8 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from unlearnkit.errors import ConfigurationError, NonFiniteError
 from unlearnkit.gradients import Mask
-from unlearnkit.host import PlainHost, objective_loss, scaled_learning_rate, take_gradients
-from unlearnkit.objectives import NLL, AscentNLL, Objective, PerSample
+from unlearnkit.host import PlainHost, scaled_learning_rate, take_gradients
+from unlearnkit.objectives import NLL, AscentNLL
 from unlearnkit.strategies import Alternate, FixedWeights, NGDiff, RetainOnly, RoundReport, Strategy
 from unlearnkit.testing.host_contract import STRATEGIES, Case, HostContract, Outcome
 from unlearnkit.testing.stub_strategies import AlternatingStub, SidedSGD
@@ -133,102 +133,6 @@ def test_the_rate_of_every_group_comes_back_exactly_also_after_an_error(scale):
     with pytest.raises(KeyboardInterrupt), scaled_learning_rate(optimizer, scale):
         raise KeyboardInterrupt
     assert [group["lr"] for group in optimizer.param_groups] == rates
-
-
-class Weighted(Objective):
-    """A stand-in with counts that differ by sample, and a penalty."""
-
-    def __init__(self, coefficient=None):
-        super().__init__()
-        self.coefficient = coefficient
-
-    def forward(self, model, batch, reference=None):
-        return PerSample(model.losses(batch), 1 + batch["index"] % 3)
-
-    def penalty(self, model, reference=None):
-        if self.coefficient is None:
-            return None
-        return self.coefficient * sum(p.square().sum() for p in model.parameters())
-
-
-def own(value):
-    return value
-
-
-class TestObjectiveLoss:
-    def test_is_the_sum_over_the_count_of_all_micro_batches(self):
-        model = ToyClassifier(dtype=torch.float64)
-        first, second = toy_batch(2, dtype=torch.float64), toy_batch(5, seed=1, dtype=torch.float64)
-        batch = {"forget": None, "retain": [first, second]}
-        loss = objective_loss(Weighted(), model, batch, "retain", None, own)
-        sums = torch.cat([model.losses(first), model.losses(second)])
-        counts = torch.tensor([1, 2, 1, 2, 3, 1, 2])
-        torch.testing.assert_close(loss, sums.sum() / counts.sum(), rtol=1e-14, atol=0)
-
-    def test_value_is_global_and_gradient_is_the_local_part_times_world(self):
-        """Three ranks, played one after the other: the mean of their gradients is the global one."""
-        parts = [toy_batch(size, seed=size, dtype=torch.float64) for size in (2, 5, 4)]
-        whole = ToyClassifier(dtype=torch.float64)
-        total = torch.stack([whole.losses(part).sum() for part in parts]).sum() / sum(
-            len(p["index"]) for p in parts
-        )
-        total.backward()
-        everywhere = torch.tensor([total.item() * 11, 11.0], dtype=torch.float64)
-        gradients, values = [], []
-        for part in parts:
-            model = ToyClassifier(dtype=torch.float64)
-            batch = {"forget": None, "retain": part}
-            loss = objective_loss(NLL(), model, batch, "retain", None, lambda value: everywhere, world=3)
-            loss.backward()
-            gradients.append(model.layer.weight.grad)
-            values.append(loss.item())
-        assert values == pytest.approx([total.item()] * 3, rel=1e-14)
-        torch.testing.assert_close(
-            torch.stack(gradients).mean(0), whole.layer.weight.grad, rtol=1e-12, atol=1e-15
-        )
-
-    def test_penalty_counts_once_whatever_world_and_micro_batches(self):
-        model = ToyClassifier(dtype=torch.float64)
-        part = toy_batch(3, dtype=torch.float64)
-        batch = {"forget": None, "retain": [part, part]}
-        bare = objective_loss(Weighted(), model, batch, "retain", None, own, world=4)
-        with_penalty = objective_loss(Weighted(0.5), model, batch, "retain", None, own, world=4)
-        squares = sum(p.square().sum() for p in model.parameters())
-        assert (with_penalty - bare).item() == pytest.approx(0.5 * squares.item(), rel=1e-13)
-
-    def test_all_masked_is_zero_and_attached(self):
-        class Masked(Objective):
-            def forward(self, model, batch, reference=None):
-                return PerSample(model.losses(batch) * 0, torch.zeros_like(batch["index"]))
-
-        model = ToyClassifier()
-        loss = objective_loss(Masked(), model, toy_pair(), "retain", None, own)
-        assert loss.item() == 0.0
-        loss.backward()
-        assert model.layer.weight.grad.abs().max() == 0
-
-    def test_weights_that_sum_to_less_than_one_still_give_a_mean(self):
-        class Light(Objective):
-            def forward(self, model, batch, reference=None):
-                losses = model.losses(batch)
-                return PerSample(0.01 * losses, torch.full_like(losses, 0.01))
-
-        model, pair = ToyClassifier(), toy_pair()
-        loss = objective_loss(Light(), model, pair, "retain", None, own)
-        assert loss.item() == pytest.approx(model.losses(pair["retain"]).mean().item(), rel=1e-6)
-
-    def test_units_are_counted_exactly_beside_half_precision_sums(self):
-        """1001 units: bf16 alone would count 1000."""
-
-        class Long(Objective):
-            def forward(self, model, batch, reference=None):
-                return PerSample(model.losses(batch).bfloat16(), torch.full((1,), 1001))
-
-        seen = []
-        batch = {"forget": None, "retain": toy_batch(1)}
-        objective_loss(Long(), ToyClassifier(), batch, "retain", None, lambda v: (seen.append(v), v)[1])
-        assert seen[0].dtype == torch.float64
-        assert seen[0][1].item() == 1001
 
 
 class Saved:
@@ -398,3 +302,36 @@ def test_a_round_with_a_mask_reads_the_device_once():
         NGDiff().step(host, toy_pair())
     assert python.reads == ["tolist"]
     assert kernels.reads == 0
+
+
+def test_weights_are_the_forget_side_s_alone():
+    class Half:
+        def of(self, index):
+            return torch.tensor([1.0, 0.0, 0.0, 0.0])[index]
+
+    model = ToyClassifier(dtype=torch.float64)
+    host, batch = plain_host(model), toy_pair(forget=4, retain=4, dtype=torch.float64)
+    bare = {side: host.loss(side, batch).item() for side in ("forget", "retain")}
+    host.sample_weights = Half()
+    assert host.loss("retain", batch).item() == bare["retain"]
+    assert host.loss("forget", batch).item() == pytest.approx(
+        -model.losses(batch["forget"])[0].item(), rel=1e-14
+    )
+    parts = {side: [toy_batch(2, seed=9, dtype=torch.float64), batch[side]] for side in ("forget", "retain")}
+    for side in ("forget", "retain"):
+        assert host.gradients(side, parts)[0].item() == pytest.approx(
+            host.loss(side, parts).item(), rel=1e-14
+        )
+
+
+def test_restart_writes_values_and_empties_the_optimizer():
+    model = ToyClassifier()
+    host = plain_host(model, optimizer=torch.optim.AdamW(model.parameters(), lr=0.1))
+    start = [p.detach().clone() for p in host.parameters]
+    FixedWeights().step(host, toy_pair())
+    once = [p.detach().clone() for p in host.parameters]
+    host.restart(start)
+    assert all(torch.equal(a, b) for a, b in zip(host.parameters, start, strict=True))
+    assert not host.optimizer.state
+    FixedWeights().step(host, toy_pair())
+    assert all(torch.equal(a, b) for a, b in zip(host.parameters, once, strict=True))

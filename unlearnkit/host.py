@@ -13,11 +13,10 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
-from unlearnkit.batches import ForgetRetainBatch, Side, micro_batches
+from unlearnkit.batches import ForgetRetainBatch, Side
 from unlearnkit.errors import ConfigurationError
-from unlearnkit.sharding import scale_
+from unlearnkit.reduction import SampleWeights, accumulated_gradients, objective_loss
 
 
 class StepMask(Protocol):
@@ -44,12 +43,43 @@ class Host(Protocol):
         mask: Which weights may move, or None for all of them. Gradients are masked before they are clipped, weighed
             or combined, and frozen weights have their bits back when ``apply`` returns. One that masks the forget
             side alone needs a strategy that forms each side's gradient.
+        sample_weights: Weights of the forget side's samples, or None for all alike (U2A writes here): the side's loss
+            is ``sum(w sums) / sum(w counts)`` over ranks and micro-batches.
     """
 
     round: int
     lr_scale: float
     held: set[Side]
     mask: StepMask | None
+    sample_weights: SampleWeights | None
+
+    @property
+    def model(self) -> nn.Module:
+        """The model being trained, as objectives are given it."""
+        ...
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """The trainable parameters, in the order of their gradients."""
+        ...
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """This process and the number of processes, (rank, world size)."""
+        ...
+
+    @property
+    def reference(self) -> Callable[[], Any] | None:
+        """Returns the frozen target, for objectives that compare with it; None where there is none."""
+        ...
+
+    def objective(self, side: Side) -> Any:
+        """Return one side's objective."""
+        ...
+
+    def restart(self, values: list[Tensor]) -> None:
+        """Write these values into the parameters and let the optimizer forget what it carried."""
+        ...
 
     @property
     def last_good(self) -> str | None:
@@ -158,102 +188,12 @@ def take_gradients(parameters: list[nn.Parameter]) -> list[Tensor]:
     return taken
 
 
-def objective_loss(
-    objective: Callable[..., Any],
-    model: nn.Module,
-    batch: ForgetRetainBatch,
-    side: Side,
-    reference: Callable[[], nn.Module] | None,
-    rank_sum: Callable[[Tensor], Tensor],
-    world: int = 1,
-) -> Tensor:
-    """Return ``sum(sums) / sum(counts)`` over all micro-batches and ranks, plus the penalty, once.
-
-    The value is the global mean. The gradient is the local part times ``world``, so that the mean
-    over ranks that DDP and FSDP take is the gradient of the global mean, also for unequal batches.
-    """
-    # First, while sharded parameters are shards: after a forward pass the root's are gathered copies.
-    penalty = _penalty(objective, model, reference)
-    sums, counts = [], []
-    for micro in micro_batches(batch, side):
-        per_sample = objective(model, micro, reference)
-        sums.append(per_sample.sums.sum())
-        counts.append(per_sample.counts.double().sum())
-    total, count = (torch.stack(parts).sum() if len(parts) > 1 else parts[0] for parts in (sums, counts))
-    everywhere = rank_sum(torch.stack([total.detach().double(), count]))
-    # All masked on every rank: the loss is zero, still attached, so that each rank's backward runs.
-    whole = torch.where(everywhere[1] > 0, everywhere[1], 1.0).to(total.dtype)
-    loss = total / whole
-    if world > 1:
-        loss = loss * world
-        # The difference is exactly 0: every rank has the same bits, or weights made of losses drift apart.
-        loss = loss - loss.detach() + (everywhere[0] / whole).to(total.dtype)
-    return loss if penalty is None else loss + penalty
-
-
-def accumulated_gradients(
-    objective: Callable[..., Any],
-    model: nn.Module,
-    batch: ForgetRetainBatch,
-    side: Side,
-    reference: Callable[[], nn.Module] | None,
-    rank_sum: Callable[[Tensor], Tensor],
-    accumulate: Callable[[Tensor], None],
-    backward: Callable[[Tensor], list[Tensor]],
-    world: int = 1,
-) -> tuple[Tensor, list[Tensor]]:
-    """Return one side's detached loss and its gradients, with one micro-batch's graph in memory at a time.
-
-    The sums are divided at the end by the count over all micro-batches and ranks, because a mean of means
-    weighs a short micro-batch like a long one. Until then they are divided by an estimate of it, the same
-    on all ranks, so that fp16 gradients have the size they have in one batch.
-
-    Args:
-        objective: The side's objective.
-        model: The model.
-        batch: A list of micro-batches for this side, on every rank (their number may differ under DDP, not
-            under FSDP2, where each forward pass is an exchange between ranks).
-        side: Whose gradients.
-        reference: Returns the frozen reference model.
-        rank_sum: Sums a tensor over all ranks.
-        accumulate: Backpropagates into ``p.grad`` of this rank alone.
-        backward: Backpropagates, reduces what has accumulated over ranks (their mean), and takes it.
-        world: Number of ranks.
-    """
-    penalty = _penalty(objective, model, reference)
-    micros = micro_batches(batch, side)
-    totals: list[Tensor] = []
-    estimate = torch.ones(())
-    for position, micro in enumerate(micros):
-        per_sample = objective(model, micro, reference)
-        totals.append(_totals(per_sample))
-        if position == 0:
-            estimate = rank_sum(totals[0][1] * len(micros)).clamp_min(1.0) / world
-        total = per_sample.sums.sum() / estimate.to(per_sample.sums.dtype)
-        if position < len(micros) - 1:
-            accumulate(total)
-    everywhere = rank_sum(torch.stack(totals).sum(0))
-    whole = torch.where(everywhere[1] > 0, everywhere[1], 1.0)
-    value = everywhere[0] / whole
-    if penalty is not None:
-        total = total + penalty * (whole / world / estimate).to(total.dtype)
-        value = value + penalty.detach()
-    gradients = backward(total)
-    scale_(gradients, world * estimate / whole)
-    return value.to(total.dtype), gradients
-
-
-def _totals(per_sample: Any) -> Tensor:
-    """Return sum and count of a micro-batch on this rank, [2], float64."""
-    return torch.stack([per_sample.sums.detach().double().sum(), per_sample.counts.double().sum()])
-
-
-def _penalty(
-    objective: Callable[..., Any], model: nn.Module, reference: Callable[[], nn.Module] | None
-) -> Tensor | None:
-    """Return an objective's penalty as a whole 0-d tensor; of shards, its gradient reaches each of them once."""
-    found = objective.penalty(model, reference) if hasattr(objective, "penalty") else None
-    return found.full_tensor() if isinstance(found, DTensor) else found
+@torch.no_grad()
+def restart(parameters: list[nn.Parameter], values: list[Tensor], optimizer: torch.optim.Optimizer) -> None:
+    """Write values into parameters, on whatever device they are, and empty the optimizer's state."""
+    for parameter, value in zip(parameters, values, strict=True):
+        parameter.copy_(value)
+    optimizer.state.clear()
 
 
 class PlainHost:
@@ -298,10 +238,17 @@ class PlainHost:
         self.lr_scale = 1.0
         self.held: set[Side] = set()
         self.mask: StepMask | None = None
+        self.sample_weights: SampleWeights | None = None
+        self.place = (0, 1)
         self.last_good: str | None = None
         self.pass_rounds: dict[Side, int] | None = None
 
-    def _objective(self, side: Side) -> Callable[..., Any]:
+    def objective(self, side: Side) -> Callable[..., Any]:
+        """Return one side's objective.
+
+        Raises:
+            ConfigurationError: There is none.
+        """
         objective = self.objectives[side]
         if objective is None:
             raise ConfigurationError(
@@ -314,7 +261,14 @@ class PlainHost:
         """Return one side's mean loss, attached to the graph (unless the side is held)."""
         with gradients_unless(side in self.held):
             return objective_loss(
-                self._objective(side), self.model, batch, side, self.reference, self.rank_sum
+                self.objective(side),
+                self.model,
+                batch,
+                side,
+                self.reference,
+                self.rank_sum,
+                1,
+                self._weights(side),
             )
 
     def backward(self, loss: Tensor) -> list[Tensor]:
@@ -331,7 +285,7 @@ class PlainHost:
             loss, gradients = attached.detach(), self.backward(attached)
         else:
             loss, gradients = accumulated_gradients(
-                self._objective(side),
+                self.objective(side),
                 self.model,
                 batch,
                 side,
@@ -339,10 +293,18 @@ class PlainHost:
                 self.rank_sum,
                 accumulate=lambda loss: loss.backward(),  # type: ignore[no-untyped-call]
                 backward=self.backward,
+                weights=self._weights(side),
             )
         if self.mask is not None:
             self.mask.project_(gradients, side)
         return loss, gradients
+
+    def _weights(self, side: Side) -> SampleWeights | None:
+        return self.sample_weights if side == "forget" else None
+
+    def restart(self, values: list[Tensor]) -> None:
+        """Write these values into the parameters and empty the optimizer's state."""
+        restart(self.parameters, values, self.optimizer)
 
     def apply(self, gradients: list[Tensor], side: Side | None = None) -> None:
         """Step the optimizer along ``gradients`` at the scheduled rate times ``lr_scale``, within the mask."""

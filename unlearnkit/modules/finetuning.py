@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from unlearnkit.errors import ConfigurationError, NonFiniteError
-from unlearnkit.host import objective_loss, side_argument
+from unlearnkit.host import side_argument
 from unlearnkit.modules.checkpoints import open_next_epoch
 from unlearnkit.modules.evaluated import EvaluatedModule
 from unlearnkit.modules.lightning_host import reseed
 from unlearnkit.modules.shared_statistics import share_statistics
 from unlearnkit.modules.unlearning import OptimizerCallable, check_optimizer
 from unlearnkit.objectives import NLL, Objective
+from unlearnkit.reduction import objective_loss
 
 
 class FinetuningModule(EvaluatedModule):

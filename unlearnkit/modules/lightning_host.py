@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -14,15 +15,15 @@ from unlearnkit.errors import ConfigurationError
 from unlearnkit.gradients import clip_
 from unlearnkit.host import (
     StepMask,
-    accumulated_gradients,
     gradients_unless,
-    objective_loss,
+    restart,
     scaled_learning_rate,
     side_argument,
     standing_still,
     take_gradients,
 )
 from unlearnkit.modules.effects import StepEffects
+from unlearnkit.reduction import SampleWeights, accumulated_gradients, objective_loss
 from unlearnkit.sharding import reshard, scale_, sharded_modules
 
 if TYPE_CHECKING:
@@ -45,9 +46,25 @@ class LightningHost:
         self.lr_scale = 1.0
         self.held: set[Side] = set()
         self.mask: StepMask | None = None
+        self.sample_weights: SampleWeights | None = None
         self._sharded: list[FSDPModule] | None = None
         self._effects: StepEffects | None = None
         self._last_good: str | None = None
+
+    @property
+    def model(self) -> nn.Module:
+        """The module's model."""
+        return self.module.model
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """This rank, and the number of ranks."""
+        return int(self.module.global_rank), int(self.module.trainer.world_size)
+
+    @property
+    def reference(self) -> Callable[[], Any]:
+        """Returns the module's frozen target, where it has built one."""
+        return self.module.reference
 
     @property
     def parameters(self) -> list[nn.Parameter]:
@@ -98,7 +115,12 @@ class LightningHost:
         path = getattr(callback, "last_model_path", "") or getattr(callback, "best_model_path", "")
         self._last_good = path or None
 
-    def _objective(self, side: Side) -> Any:
+    def objective(self, side: Side) -> Any:
+        """Return one side's objective.
+
+        Raises:
+            ConfigurationError: There is none.
+        """
         objective = self.module.objective(side)
         if objective is None:
             raise ConfigurationError(
@@ -114,8 +136,18 @@ class LightningHost:
         self.settle()
         with gradients_unless(side in self.held):
             return objective_loss(
-                self._objective(side), module.model, batch, side, module.reference, self.rank_sum, world
+                self.objective(side),
+                module.model,
+                batch,
+                side,
+                module.reference,
+                self.rank_sum,
+                world,
+                self._weights(side),
             )
+
+    def _weights(self, side: Side) -> SampleWeights | None:
+        return self.sample_weights if side == "forget" else None
 
     def backward(self, loss: Tensor) -> list[Tensor]:
         """Backpropagate (reducing over ranks) and take the gradients, without fp16's loss scale."""
@@ -153,7 +185,7 @@ class LightningHost:
         else:
             self.settle()
             loss, gradients = accumulated_gradients(
-                self._objective(side),
+                self.objective(side),
                 module.model,
                 batch,
                 side,
@@ -162,12 +194,17 @@ class LightningHost:
                 self._accumulate,
                 self.backward,
                 module.trainer.world_size,
+                self._weights(side),
             )
         if self.mask is not None:
             self.mask.project_(gradients, side)
         if module.side_clip is not None:
             clip_(gradients, module.side_clip)
         return loss, gradients
+
+    def restart(self, values: list[Tensor]) -> None:
+        """Write these values into the parameters and empty the optimizer's state."""
+        restart(self.parameters, values, cast(Any, self.module.optimizers()).optimizer)
 
     def apply(self, gradients: list[Tensor], side: Side | None = None) -> None:
         """Mask, clip, and let the optimizer step at the scheduled learning rate times ``lr_scale``, within the mask."""
