@@ -53,7 +53,7 @@ quickstart: $(VENV)/.core ## Install, then run the main job on generated data (n
 	$(BIN)/unlearnkit compare --config tofu/quickstart.yaml
 
 test: lint ## Install everything, check style and types, run all tests and all notebooks
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 	$(NBVAL)
 
 notebooks: $(VENV)/.all ## Execute the notebooks' sources and write the notebooks beside them
