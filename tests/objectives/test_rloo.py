@@ -85,7 +85,7 @@ def test_rounds_of_it_raise_the_reward_and_the_divergence_holds_it_back():
             optimizer=torch.optim.SGD(model.parameters(), lr=0.3),
             reference=lambda target=target: target,
         )
-        for _ in range(30):
+        for _ in range(8):
             ForgetOnly().step(host, {"forget": batch, "retain": batch})
         reached[kl] = -Enumerated().surrogate(model, batch)[0].mean().item()
     start = -Enumerated().surrogate(target, batch)[0].mean().item()
@@ -113,7 +113,9 @@ def test_what_is_wrong_is_named():
         def surrogate(self, model, batch):
             return torch.zeros(3), torch.ones(3)
 
-    with pytest.raises(MismatchError, match=r"one count for each of the 5 prompts. Found shapes \(3,\) and \(3,\)"):
+    with pytest.raises(
+        MismatchError, match=r"one count for each of the 5 prompts. Found shapes \(3,\) and \(3,\)"
+    ):
         RLOO(Short())(model, batch, lambda: target)
     with pytest.raises(ConfigurationError, match="RLOO compares with the target"):
         RLOO(Enumerated())(model, batch)

@@ -18,9 +18,19 @@ if TYPE_CHECKING:
         TextSimilarity,
         TokenEntropy,
     )
+    from unlearnkit.metrics.distinct import DistinctN
+    from unlearnkit.metrics.drift import DistanceToStart, KLFromStart
     from unlearnkit.metrics.extraction import ExactMemorisation, ExtractionStrength
     from unlearnkit.metrics.facts import FactAccuracy, ForgetFactAccuracy
     from unlearnkit.metrics.forget_quality import ForgetQuality
+    from unlearnkit.metrics.judged import (
+        AnswerASR,
+        HallucinationRate,
+        LengthControlledWinRate,
+        SummaryASR,
+        UsefulASR,
+        WinRate,
+    )
     from unlearnkit.metrics.memorisation import (
         ForgetProbability,
         ForgetTruthRatio,
@@ -29,7 +39,17 @@ if TYPE_CHECKING:
         Probability,
         TruthRatio,
     )
+    from unlearnkit.metrics.min_k import MinKMembership
     from unlearnkit.metrics.overall import OverallScore, TargetedForgetEfficacy, TargetedOverallScore
+    from unlearnkit.metrics.perplexity import OwnPerplexity, ReferencePerplexity
+    from unlearnkit.metrics.preferences import (
+        Coherence,
+        HallucinationProxy,
+        PreferenceAccuracy,
+        PreferenceMargin,
+        RewardValue,
+    )
+    from unlearnkit.metrics.refusals import KeywordASR, OverRefusal, SafetyScore
     from unlearnkit.metrics.text import (
         Rouge1Recall,
         RougeLF,
@@ -41,6 +61,10 @@ if TYPE_CHECKING:
     from unlearnkit.metrics.utility import ModelUtility
 
 _HOME = {
+    "AnswerASR": "judged",
+    "Coherence": "preferences",
+    "DistanceToStart": "drift",
+    "DistinctN": "distinct",
     "EntailmentScore": "closer_look",
     "ExactMemorisation": "extraction",
     "ExtractionStrength": "extraction",
@@ -50,28 +74,48 @@ _HOME = {
     "ForgetProbability": "memorisation",
     "ForgetQuality": "forget_quality",
     "ForgetTruthRatio": "memorisation",
+    "HallucinationProxy": "preferences",
+    "HallucinationRate": "judged",
+    "KLFromStart": "drift",
+    "KeywordASR": "refusals",
+    "LengthControlledWinRate": "judged",
     "MembershipAUC": "attacks",
+    "MinKMembership": "min_k",
     "ModelCapability": "closer_look",
     "ModelUtility": "utility",
     "NormalisedProbability": "memorisation",
+    "OverRefusal": "refusals",
     "OverallScore": "overall",
+    "OwnPerplexity": "perplexity",
     "PaperTruthRatio": "memorisation",
+    "PreferenceAccuracy": "preferences",
+    "PreferenceMargin": "preferences",
     "PrivLeak": "attacks",
     "Probability": "memorisation",
+    "ReferencePerplexity": "perplexity",
+    "RewardValue": "preferences",
     "Rouge1Recall": "text",
     "RougeLF": "text",
     "RougeLRecall": "text",
+    "SafetyScore": "refusals",
+    "SummaryASR": "judged",
     "TargetedForgetEfficacy": "overall",
     "TargetedOverallScore": "overall",
     "TextSimilarity": "closer_look",
     "TokenEntropy": "closer_look",
     "TruthRatio": "memorisation",
     "UnstemmedRougeLF": "text",
+    "UsefulASR": "judged",
     "Utility": "text",
     "Verbmem": "text",
+    "WinRate": "judged",
 }
 
 __all__ = [
+    "AnswerASR",
+    "Coherence",
+    "DistanceToStart",
+    "DistinctN",
     "EntailmentScore",
     "ExactMemorisation",
     "ExtractionStrength",
@@ -81,25 +125,41 @@ __all__ = [
     "ForgetProbability",
     "ForgetQuality",
     "ForgetTruthRatio",
+    "HallucinationProxy",
+    "HallucinationRate",
+    "KLFromStart",
+    "KeywordASR",
+    "LengthControlledWinRate",
     "MembershipAUC",
+    "MinKMembership",
     "ModelCapability",
     "ModelUtility",
     "NormalisedProbability",
+    "OverRefusal",
     "OverallScore",
+    "OwnPerplexity",
     "PaperTruthRatio",
+    "PreferenceAccuracy",
+    "PreferenceMargin",
     "PrivLeak",
     "Probability",
+    "ReferencePerplexity",
+    "RewardValue",
     "Rouge1Recall",
     "RougeLF",
     "RougeLRecall",
+    "SafetyScore",
+    "SummaryASR",
     "TargetedForgetEfficacy",
     "TargetedOverallScore",
     "TextSimilarity",
     "TokenEntropy",
     "TruthRatio",
     "UnstemmedRougeLF",
+    "UsefulASR",
     "Utility",
     "Verbmem",
+    "WinRate",
 ]
 
 

@@ -50,7 +50,7 @@ class MembershipAUC(Metric):
         Raises:
             DataError: A side has no rows on any rank.
         """
-        return torch.tensor(attack_auc(_all(self.forget), _all(self.holdout)), dtype=torch.float64)
+        return torch.tensor(attack_auc(all_of(self.forget), all_of(self.holdout)), dtype=torch.float64)
 
 
 class PrivLeak(MembershipAUC):
@@ -80,7 +80,7 @@ class PrivLeak(MembershipAUC):
         return torch.tensor(privleak(super().compute().item(), self.retrained_auc), dtype=torch.float64)
 
 
-def _all(state: list[Tensor] | Tensor) -> list[float]:
-    # After a reduction over ranks the state is one tensor.
+def all_of(state: list[Tensor] | Tensor) -> list[float]:
+    """Return the numbers of a state of parts, which is one tensor after a reduction over ranks."""
     parts = [state] if isinstance(state, Tensor) else state
     return [value for part in parts for value in part.tolist()]

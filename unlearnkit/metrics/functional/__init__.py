@@ -16,6 +16,8 @@ from unlearnkit.metrics.functional.closer_look import (
     model_capability,
     token_entropy,
 )
+from unlearnkit.metrics.functional.distinct import distinct_n, n_grams, repeats, words_of
+from unlearnkit.metrics.functional.drift import kl_from_start, parameter_distance
 from unlearnkit.metrics.functional.entailment import entailed, lexical_entailment, lexical_judge
 from unlearnkit.metrics.functional.extraction import (
     ExtractionConvention,
@@ -31,6 +33,13 @@ from unlearnkit.metrics.functional.facts import (
     row_facts,
 )
 from unlearnkit.metrics.functional.forget_quality import KSResult, forget_quality, ks_exact, ks_log10_floor
+from unlearnkit.metrics.functional.judging import ASPECTS_JUDGED, Aspect, Case, Judge, Verdicts, ask
+from unlearnkit.metrics.functional.likelihoods import (
+    hallucination_proxy,
+    preference_accuracy,
+    preference_margins,
+    preference_wins,
+)
 from unlearnkit.metrics.functional.memorisation import (
     RowMean,
     TruthRatioMean,
@@ -45,6 +54,7 @@ from unlearnkit.metrics.functional.memorisation import (
     truth_indifference,
     truth_preference,
 )
+from unlearnkit.metrics.functional.min_k import MIN_K, Membership, min_k_membership, min_k_scores
 from unlearnkit.metrics.functional.muse import (
     RETRAINED_AREA,
     OverRequests,
@@ -53,6 +63,10 @@ from unlearnkit.metrics.functional.muse import (
     over_requests,
 )
 from unlearnkit.metrics.functional.overall import overall_score, targeted_forget_efficacy
+from unlearnkit.metrics.functional.perplexity import perplexity
+from unlearnkit.metrics.functional.refusals import REFUSAL_MARKERS, keyword_asr, refusal_rate, refuses
+from unlearnkit.metrics.functional.rewards import Reward, response_rewards
+from unlearnkit.metrics.functional.rules import rule_verdict
 from unlearnkit.metrics.functional.similarity import trigram_cosine
 from unlearnkit.metrics.functional.text import (
     Rouge,
@@ -65,8 +79,41 @@ from unlearnkit.metrics.functional.text import (
     unstemmed_rouge_l_f,
 )
 from unlearnkit.metrics.functional.utility import UTILITY_PARTS, UtilityResult, model_utility, partial_utility
+from unlearnkit.metrics.functional.win_rate import both_orders, length_controlled_win_rate, pair_win, win_rate
 
 __all__ = [
+    "distinct_n",
+    "n_grams",
+    "repeats",
+    "words_of",
+    "kl_from_start",
+    "parameter_distance",
+    "Aspect",
+    "ASPECTS_JUDGED",
+    "Case",
+    "Judge",
+    "Verdicts",
+    "ask",
+    "hallucination_proxy",
+    "preference_accuracy",
+    "preference_margins",
+    "preference_wins",
+    "MIN_K",
+    "Membership",
+    "min_k_membership",
+    "min_k_scores",
+    "perplexity",
+    "REFUSAL_MARKERS",
+    "keyword_asr",
+    "refusal_rate",
+    "refuses",
+    "Reward",
+    "response_rewards",
+    "rule_verdict",
+    "both_orders",
+    "length_controlled_win_rate",
+    "pair_win",
+    "win_rate",
     "ASPECTS",
     "ATTACKS",
     "CAPABILITY_PARTS",
