@@ -106,6 +106,54 @@ def test_padding_has_no_divergence():
     torch.testing.assert_close(found.sums, Enumerated().surrogate(model, batch)[0])
 
 
+def test_it_draws_anew_where_it_learns_and_again_after_a_seed():
+    class Numbered(Enumerated):
+        rounds = ()
+        bound = None
+
+        def at(self, round_):
+            self.rounds += (round_,)
+            return self
+
+        def bind(self, datamodule):
+            self.bound = datamodule
+
+    model, target, batch = models()
+    policy = Numbered()
+    objective = RLOO(policy)
+    torch.manual_seed(5)
+    for _ in range(2):
+        objective(model, batch, lambda: target)
+    with torch.no_grad():
+        objective(model, batch, lambda: target)
+    torch.manual_seed(5)
+    objective(model, batch, lambda: target)
+    first, second, again = policy.rounds
+    assert first == again != second
+    objective.bind("data")
+    RLOO(Enumerated()).bind("data")
+    assert policy.bound == "data"
+
+
+def test_the_library_s_policy_gradient_fits_and_is_on_average_the_enumerated_reward():
+    from unlearnkit.alignment import ExactJ, PolicyGradientJ
+    from unlearnkit.synthetic.toy_preferences import toy_preferences, toy_prompts, toy_reward, toy_tokens
+    from unlearnkit.testing import TinyGPT
+
+    model, target = TinyGPT(seed=0), TinyGPT(seed=1)
+    rows = toy_preferences()[:6]
+    batch = toy_tokens([row.prompt for row in rows], [row.rejected for row in rows], first=0)
+    policy = PolicyGradientJ([], toy_reward, samples=64, length=4)
+    objective = RLOO(policy, kl=0.0)
+    torch.manual_seed(0)
+    mean = 0.0
+    for _ in range(4):
+        mean = mean + torch.cat([g.flatten() for g in gradient(objective, model, batch, target)]) / 4
+    prompts = torch.stack([toy_prompts()[row.prompt] for row in rows])
+    exact = torch.cat([g.flatten() for g in ExactJ(prompts, toy_reward, words=8, length=4).gradient(model)])
+    assert torch.cosine_similarity(-mean, exact, dim=0) > 0.9
+
+
 def test_what_is_wrong_is_named():
     model, target, batch = models()
 

@@ -31,6 +31,9 @@ class PolicyGradient(Protocol):
         ...
 
 
+_ROUNDS = 2**31 - 1
+
+
 class RLOO(Objective):
     """Minimise ``-J + kl KL(p || p_ref)`` on the prompts of the forget batch (Ahmadian et al. 2024).
 
@@ -40,6 +43,10 @@ class RLOO(Objective):
 
     This is not PPO, which paper 004 sets its methods against: there is no critic, no ratio to an older policy that is
     clipped, no second epoch over the same samples. It stands where the paper has PPO, under its own name.
+
+    Every call that can be learned from draws anew: where ``policy`` has ``at(round)``, it is handed a number from torch's
+    own generator, which a training run seeds for each round and rank, so that a resume draws the same. Calls without
+    gradients, which compare losses, stay with the draws of the last one.
 
     The divergence is summed over the vocabulary at each scored unit of the responses that the batch holds, and over
     the units of a response: exact at these prefixes, which are the data's and not the model's own samples.
@@ -71,9 +78,16 @@ class RLOO(Objective):
         self.policy = policy
         self.kl = require_not_negative("kl", kl)
 
+    def bind(self, datamodule: Any) -> None:
+        """Hand the data module to a policy that takes prompts, tokenizer or rewards from one."""
+        if hasattr(self.policy, "bind"):
+            self.policy.bind(datamodule)
+
     def forward(self, model: UnlearnableModel, batch: Any, reference: Reference | None = None) -> PerSample:
         """Return the surrogate's sums [batch], with the divergence on them, and its counts [batch]."""
         target = require_reference(reference, self)
+        if torch.is_grad_enabled() and hasattr(self.policy, "at"):
+            self.policy.at(int(torch.randint(_ROUNDS, ())))
         # The policy first: under FSDP2 a reference that is the same model without its adapter may not be.
         sums, counts = self.policy.surrogate(model, batch)
         logits, targets, mask = model.units(batch)
