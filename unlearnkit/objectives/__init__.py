@@ -26,6 +26,7 @@ from unlearnkit.objectives.satimp import SatImp
 from unlearnkit.objectives.simnpo import SimNPO
 from unlearnkit.objectives.undial import UNDIAL
 from unlearnkit.objectives.wga import WGA
+from unlearnkit.objectives.with_distance import WithDistance
 
 __all__ = [
     "CEU",
@@ -55,4 +56,5 @@ __all__ = [
     "RandomLabels",
     "SatImp",
     "SimNPO",
+    "WithDistance",
 ]

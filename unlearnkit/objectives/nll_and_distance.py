@@ -54,18 +54,32 @@ class NLLAndDistance(Objective):
 
     def penalty(self, model: Any, reference: Reference | None = None) -> Tensor | None:
         """Return ``alpha |theta - theta*|^2``, 0-d."""
-        target: Any = require_reference(reference, self)
-        if not isinstance(target, nn.Module):
-            raise ConfigurationError(
-                "`retain` NLLAndDistance must have the target's weights beside the model's. Found a reference of type "
-                f"{type(target).__name__}. Set cache_reference=false, and leave `lora` out: an adapter's size is "
-                "bounded by weight_decay."
-            )
-        reshard(sharded_modules(target))
-        there = dict(target.named_parameters())
-        squares = [
-            (own - there[name].detach()).square().sum()
-            for name, own in model.named_parameters()
-            if own.requires_grad
-        ]
-        return self.alpha * torch.stack(squares).sum()
+        return self.alpha * squared_distance(model, require_reference(reference, self), "retain", self)
+
+
+def squared_distance(model: Any, target: Any, argument: str, objective: Objective) -> Tensor:
+    """Return ``|theta - theta*|^2`` over all trainable weights, 0-d.
+
+    Args:
+        model: Has ``theta``.
+        target: The reference, with ``theta*``.
+        argument: What the objective is given as, for the message.
+        objective: Who asks, for the message.
+
+    Raises:
+        ConfigurationError: The target has no weights of its own.
+    """
+    if not isinstance(target, nn.Module):
+        raise ConfigurationError(
+            f"`{argument}` {type(objective).__name__} must have the target's weights beside the model's. Found a "
+            f"reference of type {type(target).__name__}. Set cache_reference=false, and leave `lora` out: an "
+            "adapter's size is bounded by weight_decay."
+        )
+    reshard(sharded_modules(target))
+    there = dict(target.named_parameters())
+    squares = [
+        (own - there[name].detach()).square().sum()
+        for name, own in model.named_parameters()
+        if own.requires_grad
+    ]
+    return torch.stack(squares).sum()
