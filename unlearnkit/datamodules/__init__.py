@@ -11,6 +11,11 @@ from unlearnkit.datamodules.muse_files import load_muse
 from unlearnkit.datamodules.paired_datasets import PairedDatasets
 from unlearnkit.datamodules.people import People
 from unlearnkit.datamodules.people_files import load_people
+from unlearnkit.datamodules.preferences import Preferences
+from unlearnkit.datamodules.preferences_fields import PreferencePair
+from unlearnkit.datamodules.preferences_files import load_preferences
+from unlearnkit.datamodules.preferences_rows import PreferenceRow
+from unlearnkit.datamodules.preferences_split import Partition, partition
 from unlearnkit.datamodules.sampler import RoundSampler
 from unlearnkit.datamodules.text_blocks import Block, text_blocks
 from unlearnkit.datamodules.tofu import TOFU
@@ -29,7 +34,11 @@ __all__ = [
     "ImageSet",
     "Images",
     "PairedDatasets",
+    "Partition",
     "People",
+    "PreferencePair",
+    "PreferenceRow",
+    "Preferences",
     "RoundLoader",
     "RoundSampler",
     "TrainOn",
@@ -37,8 +46,10 @@ __all__ = [
     "load_images",
     "load_muse",
     "load_people",
+    "load_preferences",
     "load_tofu",
     "load_tokenizer",
+    "partition",
     "save_tokenizer",
     "text_blocks",
     "train_bpe",

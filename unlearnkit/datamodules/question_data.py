@@ -151,10 +151,14 @@ class QuestionData(ForgetRetainDataModule):
             return self._encoder.tokenizer
         if source is not None:
             return load_tokenizer(source)
+        rows = self._vocabulary()
+        return train_bpe((f"Question: {row.question}\nAnswer: {row.answer}" for row in rows), self.vocab_size)
+
+    def _vocabulary(self) -> Sequence[QARow]:
+        """Return what a tokenizer from scratch is trained on: the same rows whatever ``train_on`` says."""
         assert self._data is not None
         earlier = [self._data.rows[number] for number in self._data.earlier]
-        rows = [*self.samples("forget"), *self.samples("retain"), *self._data.knowledge, *earlier]
-        return train_bpe((f"Question: {row.question}\nAnswer: {row.answer}" for row in rows), self.vocab_size)
+        return [*self.samples("forget"), *self.samples("retain"), *self._data.knowledge, *earlier]
 
     # ------------------------------------------------------------------------------- samples
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from unlearnkit.batches import IGNORE, TokenBatch
 from unlearnkit.errors import ConfigurationError
 from unlearnkit.synthetic.arguments import require_integer
+from unlearnkit.synthetic.preferences import kind_numbers
 
 WORDS = ("SURE", "MAYBE", "A", "B", "C", "THX", "TOX", "UM")
 """What answers are made of; a word's place is its token id."""
@@ -90,15 +91,7 @@ def toy_preferences(pairs: int = 480, mislabel_rate: float = 0.0, seed: int = 0)
             f"`mislabel_rate` must be a share from 0 to 1. Found {mislabel_rate}. Use e.g. 0.33."
         )
     rng = Random(f"toy preferences {seed}")
-    wrong = round(mislabel_rate * pairs)
-    harmless = max(0, round(pairs / 3) - wrong)
-    shared = (pairs - wrong - harmless) // 2
-    numbers = {
-        "toxic": pairs - wrong - harmless - shared,
-        "shared": shared,
-        "harmless": harmless,
-        "mislabelled": wrong,
-    }
+    numbers = kind_numbers(pairs, mislabel_rate)
     made = [_pair(rng, kind) for kind, number in numbers.items() for _ in range(number)]
     if pairs > len(numbers):
         rng.shuffle(made)
