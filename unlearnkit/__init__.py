@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from unlearnkit.callbacks import GeN
     from unlearnkit.datamodules import MUSE, TOFU, ForgetSet, Images, PairedDatasets
-    from unlearnkit.evaluators import ClassificationEvaluator, MUSEEvaluator, TOFUEvaluator
+    from unlearnkit.evaluators import (
+        ClassificationEvaluator,
+        MUSEEvaluator,
+        PreferencesEvaluator,
+        TOFUEvaluator,
+    )
     from unlearnkit.host import PlainHost
     from unlearnkit.models import CausalLM, ImageClassifier, LoRA
     from unlearnkit.modules import FinetuningModule, UnlearningModule
@@ -122,6 +127,7 @@ _HOMES = {
     "PCGrad": "unlearnkit.strategies",
     "PairedDatasets": "unlearnkit.datamodules",
     "PlainHost": "unlearnkit.host",
+    "PreferencesEvaluator": "unlearnkit.evaluators",
     "PrimalDual": "unlearnkit.strategies",
     "RLOO": "unlearnkit.objectives",
     "RLW": "unlearnkit.strategies",
@@ -196,6 +202,7 @@ __all__ = [
     "PCGrad",
     "PairedDatasets",
     "PlainHost",
+    "PreferencesEvaluator",
     "PrimalDual",
     "RandomLabels",
     "RetainOnly",

@@ -4,6 +4,7 @@ from unlearnkit.evaluators.base import Evaluation, Evaluator, read, require_comp
 from unlearnkit.evaluators.classification import ClassificationEvaluator
 from unlearnkit.evaluators.muse import MUSEEvaluator
 from unlearnkit.evaluators.muse_requests import scalability, sustainability
+from unlearnkit.evaluators.preferences import PreferencesEvaluator
 from unlearnkit.evaluators.tofu import TOFUEvaluator
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Evaluation",
     "Evaluator",
     "MUSEEvaluator",
+    "PreferencesEvaluator",
     "TOFUEvaluator",
     "read",
     "require_comparable",
