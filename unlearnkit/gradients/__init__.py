@@ -1,6 +1,7 @@
 """Algebra on the parameter vector."""
 
 from unlearnkit.gradients.gram import Gram, Weights, combine_, gram_matrix
+from unlearnkit.gradients.inner_problem import InnerProblem
 from unlearnkit.gradients.inner_products import inner_products
 from unlearnkit.gradients.mask import Mask, ratio_mask, top_fraction
 from unlearnkit.gradients.norm import clip_, squared_norm
@@ -11,6 +12,7 @@ from unlearnkit.gradients.saliency import saliency_mask
 __all__ = [
     "Displacement",
     "Gram",
+    "InnerProblem",
     "Mask",
     "Parabola",
     "Weights",
