@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unlearnkit.callbacks import GeN
-    from unlearnkit.datamodules import MUSE, TOFU, ForgetSet, Images, PairedDatasets
+    from unlearnkit.datamodules import MUSE, TOFU, ForgetSet, Images, PairedDatasets, Preferences
     from unlearnkit.evaluators import (
         ClassificationEvaluator,
         MUSEEvaluator,
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         RandomLabels,
         SatImp,
         SimNPO,
+        WithDistance,
     )
     from unlearnkit.optim import DualOptim, DualOptimPlus
     from unlearnkit.strategies import (
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
         IMTLG,
         MGDA,
         RLW,
+        U2A,
         AlignedMTL,
         Alternate,
         CAGrad,
@@ -127,6 +129,7 @@ _HOMES = {
     "PCGrad": "unlearnkit.strategies",
     "PairedDatasets": "unlearnkit.datamodules",
     "PlainHost": "unlearnkit.host",
+    "Preferences": "unlearnkit.datamodules",
     "PreferencesEvaluator": "unlearnkit.evaluators",
     "PrimalDual": "unlearnkit.strategies",
     "RLOO": "unlearnkit.objectives",
@@ -139,9 +142,11 @@ _HOMES = {
     "TOFU": "unlearnkit.datamodules",
     "TOFUEvaluator": "unlearnkit.evaluators",
     "UNDIAL": "unlearnkit.objectives",
+    "U2A": "unlearnkit.strategies",
     "UPGrad": "unlearnkit.strategies",
     "UnlearningModule": "unlearnkit.modules",
     "WGA": "unlearnkit.objectives",
+    "WithDistance": "unlearnkit.objectives",
     "compare": "unlearnkit.study.comparison",
     "unlearn": "unlearnkit.study.unlearn",
 }
@@ -161,6 +166,7 @@ __all__ = [
     "RLW",
     "RMU",
     "TOFU",
+    "U2A",
     "UNDIAL",
     "WGA",
     "AdaptiveAscent",
@@ -202,6 +208,7 @@ __all__ = [
     "PCGrad",
     "PairedDatasets",
     "PlainHost",
+    "Preferences",
     "PreferencesEvaluator",
     "PrimalDual",
     "RandomLabels",
@@ -211,6 +218,7 @@ __all__ = [
     "TOFUEvaluator",
     "UPGrad",
     "UnlearningModule",
+    "WithDistance",
     "__version__",
     "compare",
     "unlearn",

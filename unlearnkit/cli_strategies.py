@@ -17,7 +17,7 @@ class Row:
 
     Attributes:
         name: Name of the class.
-        kind: What weights are made of: ``loss``, ``gram``, ``coordinates``; or ``alternating``.
+        kind: What weights are made of: ``loss``, ``gram``, ``coordinates``; or ``alternating``, ``reweighting``.
         passes: Backward passes of a round.
         memory: What a round holds beside two plain passes.
         state: What is carried from round to round.

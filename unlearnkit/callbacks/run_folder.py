@@ -18,8 +18,8 @@ class RunFolder(Callback):
     """Write split, tokenizer (or what images are like) and results of a run into the trainer's log folder.
 
     ``split.json`` and ``tokenizer/`` or ``traits.json`` are there before the first round; ``results.json`` after the
-    last one, or when a fit stops with an error, which is then told under ``stopped``; ``predictions.json`` after a
-    prediction.
+    last one, or when a fit stops with an error, which is then told under ``stopped``; ``selection.json`` after each
+    epoch of a strategy that weighs samples; ``predictions.json`` after a prediction.
     A data module without a split or a tokenizer has none written. Nothing is written where there is no logger.
     """
 
@@ -45,6 +45,12 @@ class RunFolder(Callback):
         traits = getattr(datamodule, "traits", None)
         if isinstance(traits, ImageTraits):
             atomic_write_json(folder / TRAITS, asdict(traits))
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the weights that the epoch was trained with, where samples have weights."""
+        selection = getattr(getattr(pl_module, "strategy", None), "selection", None)
+        if self.folder is not None and trainer.is_global_zero and selection is not None:
+            selection.save(self.folder / "selection.json")
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the results."""

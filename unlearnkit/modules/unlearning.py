@@ -17,6 +17,7 @@ from unlearnkit.batches import ForgetRetainBatch, Side
 from unlearnkit.errors import ConfigurationError, NonFiniteError
 from unlearnkit.host import eval_mode
 from unlearnkit.modules.cached_reference import ask_ahead, require_known_batches
+from unlearnkit.modules.candidates import Candidates
 from unlearnkit.modules.checkpoints import open_next_epoch, refuse_timed
 from unlearnkit.modules.evaluated import EvaluatedModule
 from unlearnkit.modules.lightning_host import LightningHost, reseed
@@ -141,6 +142,8 @@ class UnlearningModule(EvaluatedModule):
         self._outside["random"] = waiting
         if stage == "fit":
             require_trainable(self.model, str(self.trainer.precision))
+            self.strategy.remember(self.model)
+            self.strategy.bind(getattr(self.trainer, "datamodule", None))
         if stage == "fit" and self._compared_sides:
             if self.cache_reference:
                 require_known_batches(self.trainer)
@@ -180,6 +183,18 @@ class UnlearningModule(EvaluatedModule):
             )
         if self.cache_reference and self._compared_sides:
             self._outside["reference"] = ask_ahead(self.trainer, self.reference(), self._compared_sides)
+
+    def on_train_epoch_start(self) -> None:
+        """Let the strategy do what is due before an epoch's rounds, and log what it has to report."""
+        self.strategy.begin_epoch(self.host, Candidates(self.trainer))
+        readings = {f"selection/{name}": value for name, value in self.strategy.readings.items()}
+        if readings:
+            self.log_dict(readings, batch_size=1)
+
+    def on_train_epoch_end(self) -> None:
+        """End the run where the strategy has come to its end."""
+        if self.strategy.finished:
+            self.trainer.should_stop = True
 
     def training_step(self, batch: ForgetRetainBatch, batch_idx: int) -> None:
         """Make one round."""

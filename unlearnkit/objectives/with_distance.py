@@ -62,6 +62,7 @@ class WithDistance(Objective):
         self.objective = objective
         self.alpha = require_positive("alpha", alpha)
         self.per = per
+        self.distance = alpha  # what U2A compares with the lambda of its gains
         self.answers = objective.answers  # type: ignore[misc]
 
     def forward(self, model: UnlearnableModel, batch: Any, reference: Reference | None = None) -> PerSample:

@@ -26,6 +26,7 @@ from unlearnkit.strategies.pcgrad import PCGrad
 from unlearnkit.strategies.primal_dual import PrimalDual
 from unlearnkit.strategies.retain_only import RetainOnly
 from unlearnkit.strategies.rlw import RLW
+from unlearnkit.strategies.u2a import U2A
 from unlearnkit.strategies.unit_sum import IMTLG, ConFIG, NashMTL
 from unlearnkit.strategies.upgrad import UPGrad
 
@@ -35,6 +36,7 @@ __all__ = [
     "MGDA",
     "NON_FINITE",
     "RLW",
+    "U2A",
     "AlignedMTL",
     "Alternate",
     "CAGrad",

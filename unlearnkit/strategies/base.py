@@ -15,9 +15,9 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -101,6 +101,30 @@ class Strategy(nn.Module):
             pass_rounds: Rounds in which each side's rows come once.
         """
         return None
+
+    def remember(self, model: nn.Module) -> None:
+        """Look at the target before the first round and before any restore; default nothing."""
+
+    def bind(self, datamodule: Any) -> None:
+        """Look at the data module after its setup; default nothing."""
+
+    def begin_epoch(self, host: Host, candidates: Iterable[Any]) -> None:
+        """Do what is due before an epoch's first round; default nothing.
+
+        Args:
+            host: Offers model, objectives and parameters.
+            candidates: Batches of all forget samples, in the same order on every rank and each time.
+        """
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run shall end with this epoch."""
+        return False
+
+    @property
+    def readings(self) -> dict[str, float]:
+        """What there is to log at the start of an epoch."""
+        return {}
 
     def update(self, host: Host, batch: ForgetRetainBatch) -> RoundReport:
         """Do the round's work; what each kind of strategy implements."""
