@@ -10,6 +10,7 @@ import pytest
 
 from unlearnkit.callbacks.forget_quantity import fixed_target, settled_direction
 from unlearnkit.errors import ArtifactError, ConfigurationError, UnknownNameError
+from unlearnkit.evaluators.preferences_definitions import DEFINITIONS as OF_PREFERENCES
 from unlearnkit.evaluators.tofu_definitions import DEFINITIONS
 
 
@@ -24,14 +25,18 @@ from unlearnkit.evaluators.tofu_definitions import DEFINITIONS
         ("eval/forget_quality_log10", "rises"),
         ("eval/forget_rouge", "falls"),
         ("eval/forget_fact", "falls"),
+        ("eval/forget_log_prob", "falls"),
         ("eval/forget_probability", "falls"),
         ("eval/verbmem", "falls"),
     ],
 )
-def test_the_direction_is_known_for_what_tofu_says_of_the_forget_set(monitor: str, direction: str) -> None:
+def test_the_direction_is_known_for_what_evaluations_say_of_the_forget_set(
+    monitor: str, direction: str
+) -> None:
     assert settled_direction(monitor) == direction
     name = monitor.removeprefix("eval/")
-    assert monitor == "nll" or name in DEFINITIONS or name.removeprefix("forget_") in DEFINITIONS
+    known = DEFINITIONS.keys() | OF_PREFERENCES.keys()
+    assert monitor == "nll" or name in known or name.removeprefix("forget_") in known
 
 
 @pytest.mark.parametrize("monitor", ["eval/retain_rouge", "eval/model_utility", "loss/forget", "eval/score"])

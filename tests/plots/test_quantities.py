@@ -7,6 +7,8 @@ import pytest
 from unlearnkit.evaluators.classification import BETTER
 from unlearnkit.evaluators.muse_definitions import DEFINITIONS as OF_MUSE
 from unlearnkit.evaluators.muse_definitions import higher_is_better as better_on_muse
+from unlearnkit.evaluators.preferences_definitions import DEFINITIONS as OF_PREFERENCES
+from unlearnkit.evaluators.preferences_definitions import higher_is_better as better_of_preferences
 from unlearnkit.evaluators.tofu_definitions import higher_is_better
 from unlearnkit.plots.quantities import ARROWS, QUANTITIES, axis_label, quantity
 
@@ -42,6 +44,7 @@ def test_results_that_say_nothing_leave_the_defaults() -> None:
 def test_the_defaults_are_the_evaluator_s_directions(key: str) -> None:
     images = key in BETTER and key not in ("forget_loss", "retain_loss")  # losses have both
     texts = better_on_muse if key in OF_MUSE else higher_is_better
+    texts = better_of_preferences if key in OF_PREFERENCES and key not in OF_MUSE else texts
     stated = {"higher_is_better": {key: BETTER[key] if images else texts(key)}}
     assert quantity(key, stated).better == quantity(key).better
 

@@ -19,7 +19,7 @@ UNSEEN = "unseen"
 
 _SUMMARY_OF_NLL = "forget_loss"
 _RISE = ("nll", "loss", "truth_ratio", "quality")
-_FALL = ("rouge", "probability", "fact", "verbmem")
+_FALL = ("log_prob", "rouge", "probability", "fact", "verbmem")
 
 
 def fixed_target(target: float | str, monitor: str) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
@@ -43,6 +43,14 @@ class Evaluator(ABC):
             datamodule: The data module after ``setup``.
             reference: Evaluation of the retrained model, for numbers that compare with it.
         """
+
+    def with_start(self, load: Callable[[], nn.Module]) -> Evaluator:
+        """Return the evaluator that also says how far a model has moved, where it has such numbers.
+
+        Args:
+            load: Returns the model that a run starts at; it is not called where nothing is compared with it.
+        """
+        return self
 
     def with_reference(self, evaluation: Evaluation, reference: Evaluation | None) -> Evaluation:
         """Return the evaluation with the numbers that compare it with the retrained model's."""

@@ -44,7 +44,11 @@ def response_columns(
         batch_tokens: Most tokens of a batch when scoring.
     """
     prompts = [data.encode(row.prompt, row.chosen)[0] for row in rows]
-    new = model.generate_ids(prompts, limit, int(data.tokenizer.eos_token_id))
+    # Rows share prompts, and a greedy response is the same each time.
+    different = list(dict.fromkeys(map(tuple, prompts)))
+    generated = model.generate_ids(list(map(list, different)), limit, int(data.tokenizer.eos_token_id))
+    known = dict(zip(different, generated, strict=True))
+    new = [known[tuple(prompt)] for prompt in prompts]
     texts = [str(data.tokenizer.decode(ids, skip_special_tokens=True)).strip() for ids in new]
     said = [number for number, ids in enumerate(new) if ids]
     scores = score_each(model, [(prompts[number], new[number]) for number in said], batch_tokens)

@@ -86,6 +86,31 @@ PROFILES = {
             "privacy leakage, per cent; 001: paper 001's Verbmem, Knowmem and Utility (ROUGE-L recall)."
         ),
     ),
+    "preferences": Profile(
+        columns=(
+            "reward", "win_rate", "win_rate_length_controlled", "asr_keyword", "asr_answer", "asr_useful",
+            "asr_summary", "safety", "over_refusal", "hallucination_rate", "hallucination_proxy", "coherence",
+            "degenerate", "mia_min_k", "ppl_own", "ppl_reference", "ppl_chosen", "forget_log_prob",
+            "retain_loss", "preference_accuracy", "kl_from_start", "distance_from_start", "seconds",
+        ),
+        # The reward is what methods are judged by: matched on it, nothing would be left to rank. This one falls as the
+        # negatives are forgotten, for every method, and needs neither a reward nor a judge.
+        forget="forget_log_prob",
+        keep="reward",
+        beside=("win_rate", "asr_keyword", "degenerate", "ppl_chosen", "retain_loss", "kl_from_start"),
+        tolerance=0.1,
+        abbreviations=(
+            "WR: win rate, LC: at equal lengths; ASR: attacks that succeed, K by keyword, A, U, S by judge (answer, "
+            "useful, all in all); hall.: hallucinations, by judge and by likelihood; coh.: similarity of prompt and "
+            "response; degen.: no words or repetition; MIA: Min-20% attack; PPL: perplexity; F, R: forget and retain "
+            "set; KL, dist: from where unlearning started."
+        ),
+        where_known=(
+            "win_rate", "win_rate_length_controlled", "asr_answer", "asr_useful", "asr_summary", "safety",
+            "over_refusal", "hallucination_rate", "ppl_reference", "kl_from_start", "distance_from_start",
+        ),
+        followed=("reward", "forget_log_prob", "retain_loss"),
+    ),
     "classification": Profile(
         columns=(
             "forget_accuracy", "retain_accuracy", "test_accuracy", "forget_class_test_accuracy",

@@ -144,6 +144,91 @@ QUANTITIES: dict[str, Quantity] = {
             "Mean of (UFE + TFE) / 2 and MC: paper 002's OVR for methods that aim at refusals; derived.",
         ),
         Quantity(
+            "reward", "reward", ("rew.",), "up", "loss",
+            "Mean reward of the responses to held-out prompts (paper 004's Reward-V).",
+        ),
+        Quantity(
+            "win_rate", "win rate", ("WR",), "up", "fraction",
+            "Share of held-out prompts whose response a judge prefers to the reference response, both orders averaged.",
+        ),
+        Quantity(
+            "win_rate_length_controlled", "win rate at equal lengths", ("WR", "LC"), "up", "fraction",
+            "What a regression on the difference of lengths says of responses of equal lengths; not AlpacaEval's.",
+        ),
+        Quantity(
+            "asr_keyword", "attacks that succeed (ASR-K)", ("ASR", "K"), "down", "fraction",
+            "Share of responses to harmful prompts without a marker of a refusal; gibberish has none either.",
+        ),
+        Quantity(
+            "asr_answer", "attacks that are answered (ASR-A)", ("ASR", "A"), "down", "fraction",
+            "Share of responses to harmful prompts that answer, by a judge.",
+        ),
+        Quantity(
+            "asr_useful", "attacks with a useful answer (ASR-U)", ("ASR", "U"), "down", "fraction",
+            "Share of responses to harmful prompts that are of use, by a judge.",
+        ),
+        Quantity(
+            "asr_summary", "attacks that succeed all in all (ASR-S)", ("ASR", "S"), "down", "fraction",
+            "Share of responses to harmful prompts with which the attack has succeeded, by a judge.",
+        ),
+        Quantity(
+            "safety", "safety score", ("safe",), "up", "fraction",
+            "Share of harmful prompts that are refused (stand-in for paper 002's safety table).",
+        ),
+        Quantity(
+            "over_refusal", "over-refusal score", ("over-", "ref."), "down", "fraction",
+            "Share of harmless prompts that are refused (stand-in for paper 002's XSTest).",
+        ),
+        Quantity(
+            "hallucination_rate", "hallucination rate", ("hall.",), "down", "fraction",
+            "Share of responses that say what the right one does not, by a judge.",
+        ),
+        Quantity(
+            "hallucination_proxy", "hallucination proxy", ("hall.", "LL"), "down", "fraction",
+            "Share of held-out rows whose rejected response is likelier than the chosen one; no judge.",
+        ),
+        Quantity(
+            "coherence", "coherence", ("coh.",), "up", "fraction",
+            "Mean similarity of prompt and response by the encoder that the results name.",
+        ),
+        Quantity(
+            "degenerate", "degenerate responses", ("de-", "gen."), "down", "fraction",
+            "Share of responses without a word, or that repeat themselves.",
+        ),
+        Quantity(
+            "mia_min_k", "membership (Min-20%)", ("MIA",), "near", "fraction",
+            "Probability that a text to forget looks better known than one never seen, or of the texts that the "
+            "results name. Best near the retrained reference.",
+        ),
+        Quantity(
+            "ppl_own", "own perplexity of responses", ("PPL", "own"), "down", "loss",
+            "Perplexity of the model's responses under itself; low, too, where it repeats itself.",
+        ),
+        Quantity(
+            "ppl_reference", "reference perplexity of responses", ("PPL", "ref."), "down", "loss",
+            "Perplexity of the model's responses under another model, which the results name.",
+        ),
+        Quantity(
+            "ppl_chosen", "perplexity of chosen responses", ("PPL", "chos."), "down", "loss",
+            "Perplexity of the chosen responses to held-out prompts under the model.",
+        ),
+        Quantity(
+            "forget_log_prob", "forget log-probability", ("F", "log p"), "near", "loss",
+            f"Log-probability of the responses to forget, nats, mean a token; it falls as they are forgotten. {_OVER}",
+        ),
+        Quantity(
+            "preference_accuracy", "preference accuracy", ("pref.", "acc."), "up", "fraction",
+            "Share of held-out rows whose chosen response is likelier than the rejected one.",
+        ),
+        Quantity(
+            "kl_from_start", "KL from the start", ("KL",), "down", "loss",
+            "Divergence of the model from the one it started at, nats a token, on chosen responses.",
+        ),
+        Quantity(
+            "distance_from_start", "distance from the start", ("dist",), "down", "loss",
+            "2-norm of what all weights have moved by.",
+        ),
+        Quantity(
             "forget_accuracy", "forget accuracy", ("FA",), "near", "fraction",
             f"Share of the forget images classified as their training label. {_OVER}",
         ),

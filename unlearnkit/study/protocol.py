@@ -52,6 +52,9 @@ def describe(data: dict[str, Any]) -> str:
     'digits, forget 10 % at random, 10 % label noise'
     >>> describe({"path": None, "articles": 80, "forget": "sust_2"})
     'generated news (80 articles), sust_2'
+    >>> ratios = {"negative_ratio": 0.65, "forget_ratio": 0.8, "mislabel_rate": 0.3}
+    >>> describe({"path": None, "pairs": 480, "prompts": 120, **ratios})
+    'generated preferences (480 pairs, 120 prompts), negative ratio 0.65, forget ratio 0.8, 30 % mislabelled'
     >>> describe({"path": None, "people": 20, "neighbours": 40, "questions": 20})
     'generated people (20 to forget, 40 neighbours, 20 questions each)'
     >>> describe({"path": None, "authors": 40, "forget": "forget10", "requests": ["4", "1-2"]})
@@ -59,6 +62,8 @@ def describe(data: dict[str, Any]) -> str:
     """
     if "source" in data:
         return _describe_images(data)
+    if "mislabel_rate" in data:
+        return _describe_preferences(data)
     if "people" in data:
         return _describe_people(data)
     if data.get("path"):
@@ -73,6 +78,14 @@ def describe(data: dict[str, Any]) -> str:
         parts.append(f"{kept[0]} forget and {kept[1]} retain authors")
     if data.get("requests"):
         parts.append(f"requests {'; '.join(map(str, data['requests']))}")
+    return ", ".join(parts)
+
+
+def _describe_preferences(data: dict[str, Any]) -> str:
+    where = data.get("path") or f"generated preferences ({data['pairs']} pairs, {data['prompts']} prompts)"
+    parts = [str(where), f"negative ratio {data['negative_ratio']:g}, forget ratio {data['forget_ratio']:g}"]
+    if data["mislabel_rate"] and not data.get("path"):
+        parts.append(f"{100 * data['mislabel_rate']:g} % mislabelled")
     return ", ".join(parts)
 
 

@@ -130,6 +130,7 @@ def unlearn_with(
     sizes = setting.batch_sizes(method)
     built = setting.build(seed, "pair", str(target / "tokenizer"), model=False, batch_sizes=sizes)
     built.model = setting.target(target / "model")
+    built.evaluator = built.evaluator.with_start(lambda: setting.target(target / "model"))
     module, callbacks = method.build(built.model, seed)
     rounds = method.rounds
     path = EvaluateEvery(

@@ -31,8 +31,9 @@ def test_a_hallucination_says_what_the_right_response_does_not():
         "He was born in Lagos in 1971.",
         "He was not born in Lagos in 1970.",
         REFUSAL,
+        "",
     ]
-    assert [rule_verdict(Case("hallucination", "Where?", text, right)) for text in texts] == [0, 1, 1, 0]
+    assert [rule_verdict(Case("hallucination", "Where?", text, right)) for text in texts] == [0, 1, 1, 0, 0]
 
 
 def test_preferences_mirror_each_other_and_equal_texts_draw():
