@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from unlearnkit.alignment.gradient import summed_gradient
-from unlearnkit.alignment.rewards import TokenReward, token_rewards_of
+from unlearnkit.alignment.rewards import Reward, TextReward, TokenReward, token_rewards_of
 from unlearnkit.alignment.sampling import Responses, draw_responses, prompts_of, uniform_draws
 from unlearnkit.batches import TokenBatch
 from unlearnkit.errors import ConfigurationError, DataError, UnknownNameError
@@ -42,14 +42,16 @@ class PolicyGradientJ:
     Every draw is a function of (seed, round, row): ``at(round)`` moves on, and batches and ranks change nothing.
 
     Args:
-        prompts: Token ids of each prompt; not needed where only ``surrogate`` is used.
-        reward: Scores responses as token ids, or each of their tokens (``TextReward`` makes one of text).
+        prompts: Token ids of each prompt; None takes those of the data module's preference pairs.
+        reward: Scores responses as token ids, or each of their tokens (``TextReward`` makes one of text); None makes
+            one of ``text_reward`` and the data module's tokenizer.
         samples: Responses to each prompt.
         length: Most tokens of a response.
         baseline: ``leave_one_out`` or ``none``.
         reward_to_go: Whether a token is held to account for rewards from its own on, else for all of them.
-        eos_id: Token that ends a response; None draws ``length`` tokens always.
+        eos_id: Token that ends a response; None draws ``length`` tokens always, or takes the data module's.
         pad_id: Token to fill up with.
+        text_reward: Scores prompts and responses as text; None takes the data module's own ``reward``.
         batch_rows: Responses that go through the model at a time in ``value`` and ``gradient``.
         seed: Seed of every draw.
 
@@ -66,8 +68,8 @@ class PolicyGradientJ:
 
     def __init__(
         self,
-        prompts: Sequence[Sequence[int]],
-        reward: TokenReward,
+        prompts: Sequence[Sequence[int]] | None = None,
+        reward: TokenReward | None = None,
         *,
         samples: int = 4,
         length: int = 32,
@@ -75,6 +77,7 @@ class PolicyGradientJ:
         reward_to_go: bool = True,
         eos_id: int | None = None,
         pad_id: int = 0,
+        text_reward: Reward | None = None,
         batch_rows: int = 256,
         seed: int = 0,
     ) -> None:
@@ -90,8 +93,9 @@ class PolicyGradientJ:
                 f"`samples` must be 2 or above where the baseline is the other responses' mean. Found {samples}. Use "
                 "samples=4, or baseline='none'."
             )
-        self.prompts = [list(prompt) for prompt in prompts]
+        self.prompts = None if prompts is None else [list(prompt) for prompt in prompts]
         self.reward = reward
+        self.text_reward = text_reward
         self.samples = samples
         self.length = length
         self.baseline = baseline
@@ -107,23 +111,51 @@ class PolicyGradientJ:
         self.round = round_
         return self
 
+    def bind(self, datamodule: Any) -> None:
+        """Take what was not given from a data module: prompts of its pairs, its tokenizer, its reward.
+
+        Raises:
+            ConfigurationError: It has no reward, and none was given.
+        """
+        if datamodule is None or self.reward is not None:
+            return
+        text_reward = self.text_reward or getattr(datamodule, "reward", None)
+        if text_reward is None:
+            raise ConfigurationError(
+                "`text_reward` must be given where the data have no reward of their own. Found None. Use e.g. "
+                "unlearnkit.alignment.HubReward."
+            )
+        tables = {part: datamodule.prompt_ids(part) for part in ("pairs", "forget", "positives")}
+        known = {ids: text for table in tables.values() for ids, text in table.items()}
+        tokenizer: Any = datamodule.tokenizer
+        self.reward = TextReward(text_reward, tokenizer, known)
+        if self.prompts is None:
+            self.prompts = [list(ids) for ids in tables["pairs"]]
+        if self.eos_id is None:
+            self.eos_id = int(tokenizer.eos_token_id)
+        self.pad_id = int(tokenizer.pad_token_id)
+
     # -------------------------------------------------------------------------------- draws
 
-    def _parts(self) -> Iterator[list[int]]:
-        """Yield numbers of prompts whose responses go through the model together."""
+    def _parts(self) -> list[list[list[int]]]:
+        """Return prompts in groups whose responses go through the model together."""
         if not self.prompts:
             raise DataError(
                 "`prompts` must hold at least one prompt. Found none. Give the prompts whose responses shall be "
-                "rewarded, e.g. those of the preference pairs."
+                "rewarded, e.g. those of the preference pairs, or call .bind(data)."
             )
         size = max(1, self.batch_rows // self.samples)
-        for low in range(0, len(self.prompts), size):
-            yield list(range(low, min(low + size, len(self.prompts))))
+        return [self.prompts[low : low + size] for low in range(0, len(self.prompts), size)]
 
     def _drawn(
         self, model: Any, prompts: Sequence[Sequence[int]], rows: Sequence[int]
     ) -> tuple[Responses, Tensor]:
         """Return each prompt's responses, one after the other, and the rewards of their tokens."""
+        if self.reward is None:
+            raise ConfigurationError(
+                "`reward` must be given, or taken from a data module by bind. Found None. Pass one, or call "
+                ".bind(data)."
+            )
         draws = uniform_draws(self.seed, self.round, rows, self.samples, self.length).flatten(0, 1)
         repeated = [prompt for prompt in prompts for _ in range(self.samples)]
         drawn = draw_responses(model, repeated, draws, pad_id=self.pad_id, eos_id=self.eos_id)
@@ -160,23 +192,29 @@ class PolicyGradientJ:
     def estimate(self, model: Any) -> Estimate:
         """Return the mean reward of the round's responses with its standard error over draws."""
         means, variances = [], []
-        for rows in self._parts():
-            _, rewards = self._drawn(model, [self.prompts[row] for row in rows], rows)
+        for prompts, rows in self._numbered():
+            _, rewards = self._drawn(model, prompts, rows)
             totals = rewards.sum(1).view(-1, self.samples)
             means.append(totals.mean(1))
             variances.append(totals.var(1) / self.samples if self.samples > 1 else totals[:, 0] * math.nan)
-        error = torch.cat(variances).sum().sqrt() / len(self.prompts)
-        return Estimate(float(torch.cat(means).mean()), float(error))
+        mean, variance = torch.cat(means), torch.cat(variances)
+        return Estimate(float(mean.mean()), float(variance.sum().sqrt()) / len(mean))
 
     def gradient(self, model: Any) -> list[Tensor]:
         """Return the direction in which J grows, one tensor per trainable parameter."""
+        parts = list(self._numbered())
+        number = sum(len(rows) for _, rows in parts)
 
-        def term(rows: list[int]) -> Callable[[], Tensor]:
-            return lambda: (
-                self._terms(model, [self.prompts[row] for row in rows], rows).sum() / len(self.prompts)
-            )
+        def term(prompts: list[list[int]], rows: list[int]) -> Callable[[], Tensor]:
+            return lambda: self._terms(model, prompts, rows).sum() / number
 
-        return summed_gradient(model, map(term, self._parts()))
+        return summed_gradient(model, (term(*part) for part in parts))
+
+    def _numbered(self) -> Iterator[tuple[list[list[int]], list[int]]]:
+        first = 0
+        for part in self._parts():
+            yield part, list(range(first, first + len(part)))
+            first += len(part)
 
     def surrogate(
         self, model: Any, batch: TokenBatch, reference: Callable[[], Any] | None = None

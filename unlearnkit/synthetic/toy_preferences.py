@@ -42,7 +42,7 @@ _FORMS = {
         ("MAYBE", "X", "X", "THX"),
         ("SURE", "X", "MAYBE", "THX"),
         ("SURE", "X", "X", "MAYBE"),
-        ("MAYBE", "X", "THX", "THX"),
+        ("SURE", "X", "THX", "THX"),
     ),
 }
 

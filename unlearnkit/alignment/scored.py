@@ -1,0 +1,53 @@
+"""Batches of responses, each on the model's device and each with something to score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unlearnkit.batches import IGNORE
+from unlearnkit.errors import DataError
+
+
+def on_device(batch: Any, device: torch.device) -> Any:
+    """Return a batch with its tensors on a device, nested batches too.
+
+    >>> on_device({"index": torch.tensor([1]), "name": "a"}, torch.device("cpu"))["name"]
+    'a'
+    """
+    if isinstance(batch, Tensor):
+        return batch.to(device)
+    return (
+        {name: on_device(value, device) for name, value in batch.items()}
+        if isinstance(batch, dict)
+        else batch
+    )
+
+
+def scored_batches(model: Any, batches: Iterable[Any], what: str) -> Iterator[Any]:
+    """Yield batches on the model's device.
+
+    Args:
+        model: A module.
+        batches: Batches of token sequences.
+        what: Name of the argument they came by, for messages.
+
+    Raises:
+        DataError: There is none, or a row has no response: none of its tokens is scored.
+    """
+    device = next(model.parameters()).device
+    found = 0
+    for batch in batches:
+        empty = (batch["labels"][:, 1:] == IGNORE).all(1)
+        if bool(empty.any()):
+            raise DataError(
+                f"`{what}` must have a response in every row. Found none in row {int(batch['index'][empty][0])}: no "
+                "token of it is scored. Take the row out, or label its response's tokens."
+            )
+        found += len(empty)
+        yield on_device(batch, device)
+    if not found:
+        raise DataError(f"`{what}` must hold at least one row. Found none. Give some responses.")
