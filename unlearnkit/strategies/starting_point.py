@@ -6,9 +6,7 @@ import hashlib
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
-from unlearnkit.errors import ConfigurationError
 from unlearnkit.gradients.inner_products import length
 from unlearnkit.host import Host
 
@@ -17,10 +15,7 @@ class StartingPoint:
     """Keep a copy of what training changes of a model, on the device it is on.
 
     Args:
-        model: The model, before the first round.
-
-    Raises:
-        ConfigurationError: Its parameters are sharded.
+        model: The model, before the first round and before it is sharded.
 
     >>> model = nn.Linear(1, 1)
     >>> StartingPoint(model).digest == StartingPoint(model).digest
@@ -28,13 +23,7 @@ class StartingPoint:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        parameters = [p for p in model.parameters() if p.requires_grad]
-        if any(isinstance(part, DTensor) for part in parameters):
-            raise ConfigurationError(
-                "`model` must be whole on every rank to be returned to its start. Found one that FSDP2 shards. Use "
-                "DDP."
-            )
-        self.parameters = [part.detach().clone() for part in parameters]
+        self.parameters = [p.detach().clone() for p in model.parameters() if p.requires_grad]
         self.buffers = [part.detach().clone() for part in model.buffers()]
 
     @property

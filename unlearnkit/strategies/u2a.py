@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from unlearnkit.batches import ForgetRetainBatch, Side
 from unlearnkit.errors import ConfigurationError, DataError, MismatchError, NonFiniteError
 from unlearnkit.gradients.inner_problem import InnerProblem
-from unlearnkit.host import Host
+from unlearnkit.host import Host, eval_mode
+from unlearnkit.sharding import sharded_modules
 from unlearnkit.strategies.base import RoundReport, Strategy
 from unlearnkit.strategies.starting_point import StartingPoint, of_first_rank
 
@@ -21,7 +22,7 @@ from unlearnkit.strategies.starting_point import StartingPoint, of_first_rank
 class Alignment(Protocol):
     """What U2A asks of J, the aim that shall grow; see ``unlearnkit.alignment``.
 
-    Where it also has ``at(round)`` or ``bind(datamodule)``, these are called before it is used.
+    The model is in eval mode. ``at(round)`` and ``bind(datamodule)`` are called before, where it has them.
     """
 
     def value(self, model: Any) -> float:
@@ -143,8 +144,6 @@ class U2A(Strategy):
         self._start: StartingPoint | None = None
         self._selection: Any = None
 
-    # -------------------------------------------------------------------------------- what a run asks
-
     def turns(self, round: int, pass_rounds: dict[Side, int]) -> dict[Side, int] | None:
         """Return what the inner strategy says."""
         return self.inner.turns(round, pass_rounds)
@@ -166,9 +165,6 @@ class U2A(Strategy):
 
         Args:
             model: The target, before the first round.
-
-        Raises:
-            ConfigurationError: Its parameters are sharded.
         """
         if self._start is None:
             self._start = StartingPoint(model)
@@ -195,7 +191,8 @@ class U2A(Strategy):
             candidates: Goes once through the forget side, in the same order on every rank and each time.
 
         Raises:
-            ConfigurationError: The forget objective is made for the retain side, or its distance has another lambda.
+            ConfigurationError: The forget objective is made for the retain side, its distance has another lambda, or
+                the model is sharded.
             DataError: There is no candidate, one has no ``index`` or no response, or two have the same row.
             NonFiniteError: J or a gain is NaN or infinite.
         """
@@ -223,8 +220,6 @@ class U2A(Strategy):
             )
         host.sample_weights = self.selection
         return self.inner.update(host, batch)
-
-    # ----------------------------------------------------------------------------------- outer rounds
 
     def _first(self, host: Host, problem: InnerProblem) -> None:
         """Select at the target, where no sample has weight yet."""
@@ -284,6 +279,11 @@ class U2A(Strategy):
         return penalty - aim
 
     def _problem(self, host: Host, candidates: Iterable[Any]) -> InnerProblem:
+        if sharded_modules(host.model):
+            raise ConfigurationError(
+                "`model` must be whole on every rank under U2A, which moves it to score samples and returns it to the "
+                "target. Found one that FSDP2 shards. Use DDP."
+            )
         objective = host.objective("forget")
         if getattr(objective, "role", None) != "forget":
             raise ConfigurationError(
@@ -321,13 +321,15 @@ class U2A(Strategy):
             self.alignment.at(number)
 
     def _gains(self, host: Host, problem: InnerProblem, weights: Tensor | None) -> Tensor:
-        gradient = [of_first_rank(host, part) for part in self.alignment.gradient(host.model)]
+        with eval_mode(host.model):
+            gradient = [of_first_rank(host, part) for part in self.alignment.gradient(host.model)]
         found: Tensor = self.selector.gains(problem, gradient, weights)
         return found
 
     def _value(self, host: Host) -> float:
         device = host.parameters[0].device
-        own = torch.tensor(float(self.alignment.value(host.model)), dtype=torch.float64, device=device)
+        with eval_mode(host.model):
+            own = torch.tensor(float(self.alignment.value(host.model)), dtype=torch.float64, device=device)
         value = float(of_first_rank(host, own))
         if not math.isfinite(value):
             raise NonFiniteError(
@@ -335,8 +337,6 @@ class U2A(Strategy):
                 "learning rate, or take fewer inner rounds."
             )
         return value
-
-    # ------------------------------------------------------------------------------------------ resume
 
     def get_extra_state(self) -> dict[str, Any]:
         """Return what a resumed run needs: weights, where the search is, and which target it started from."""
