@@ -28,6 +28,25 @@ ALL = [
 ]
 
 
+class FirstToken:
+    """A reward that needs no samples: J is the probability of one class at the first place."""
+
+    def surrogate(self, model, batch):
+        chance = model.units(batch)[0].softmax(-1)[:, 0, 0]
+        return -chance, torch.ones_like(chance)
+
+
+WITH_ARGUMENTS = {
+    "RLOO": lambda: objectives.RLOO(FirstToken()),
+    "WithDistance": lambda: objectives.WithDistance(objectives.AscentNLL()),
+}
+
+
+def made(kind):
+    """Return an objective with its default arguments, or with what it cannot do without."""
+    return WITH_ARGUMENTS.get(kind.__name__, kind)()
+
+
 class Toy(ToyClassifier):
     """A classifier whose one layer shows its hidden states: its logits."""
 
@@ -62,7 +81,7 @@ class TestEveryObjective:
     def test_gives_one_sum_and_one_count_for_each_sample(self, kind):
         shown = Shown(golden.current().values.detach())
         for model, batch in ((Toy(), toy_batch(5)), (shown, golden.batch())):
-            value = kind()(model, answered(batch), lambda model=model: model)
+            value = made(kind)(model, answered(batch), lambda model=model: model)
             assert isinstance(value, PerSample)
             assert value.sums.shape == value.counts.shape == batch["index"].shape
             assert value.sums.requires_grad
@@ -71,24 +90,24 @@ class TestEveryObjective:
     def test_samples_do_not_know_each_other(self, kind):
         """The value of a sample is the same alone and in a batch, so weights by sample make sense."""
         model, reference, batch = Toy(seed=1), Toy(seed=2), answered(toy_batch(5))
-        whole = kind()(model, batch, lambda: reference)
+        whole = made(kind)(model, batch, lambda: reference)
         for row in range(5):
-            value = kind()(model, some(batch, slice(row, row + 1)), lambda: reference)
+            value = made(kind)(model, some(batch, slice(row, row + 1)), lambda: reference)
             torch.testing.assert_close(value.sums[0], whole.sums[row])
             assert value.counts[0] == whole.counts[row]
 
     def test_takes_an_empty_batch(self, kind):
         model = Toy()
         empty = some(answered(toy_batch(3)), slice(0, 0))
-        value = kind()(model, empty, lambda: Toy(seed=1))
+        value = made(kind)(model, empty, lambda: Toy(seed=1))
         value.sums.sum().backward()
         assert value.counts.sum() == 0
         assert model.layer.weight.grad.abs().max() == 0
 
     def test_says_which_side_it_is_for_and_has_no_parameters_by_default(self, kind):
         assert kind.role in ("forget", "retain")
-        assert not list(kind().parameters())
-        assert not kind().state_dict()
+        assert not list(made(kind).parameters())
+        assert not made(kind).state_dict()
 
 
 def test_the_base_computes_nothing():
@@ -111,7 +130,7 @@ def test_the_policy_answers_before_the_reference(kind):
             calls.append(self.name)
             return super().forward(batch)
 
-    kind()(Named("policy"), answered(toy_batch(3)), lambda: Named("reference"))
+    made(kind)(Named("policy"), answered(toy_batch(3)), lambda: Named("reference"))
     assert calls[0] == "policy"
     assert set(calls) <= ({"policy", "reference"} if kind.needs_reference else {"policy"})
 

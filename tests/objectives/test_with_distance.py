@@ -65,3 +65,15 @@ def test_bad_arguments_are_refused():
         WithDistance(AscentNLL()).penalty(ToyClassifier())
     with pytest.raises(ConfigurationError, match="`forget` WithDistance must have the target's weights"):
         WithDistance(AscentNLL()).penalty(ToyClassifier(), lambda: object())
+
+
+def test_the_data_module_reaches_the_objective():
+    bound = []
+
+    class Asking(AscentNLL):
+        def bind(self, datamodule):
+            bound.append(datamodule)
+
+    WithDistance(Asking()).bind("data")
+    AscentNLL().bind("data")
+    assert bound == ["data"]

@@ -28,7 +28,7 @@ evaluator:
       class_path: unlearnkit.alignment.RuleJudge
       init_args: {harmful: [poison]}
     max_new_tokens: 8
-methods: [tofu/npo, IPO]
+methods: [tofu/npo, FOLDER/ipo.yaml, FOLDER/rloo.yaml]
 seeds: [0]
 rounds: 2
 finetune: {epochs: 1, lr: 3.0e-3}
@@ -36,31 +36,40 @@ path: {every: 1, rows: 3}
 accelerator: cpu
 """
 
-IPO = """# IPO: the chosen response preferred to the one to forget.
+METHOD = """# NAME: a rival.
 model:
   class_path: UnlearningModule
   init_args:
     model: {class_path: CausalLM}
-    forget: {class_path: DPO, init_args: {loss: ipo}}
+    forget: OBJECTIVE
     retain: {class_path: NLL}
     strategy: {class_path: ForgetOnly}
 trainer: {max_steps: 2}
 """
 
+OBJECTIVES = {
+    "IPO": "{class_path: DPO, init_args: {loss: ipo}}",
+    "RLOO": "{class_path: RLOO, init_args: {policy: {class_path: unlearnkit.alignment.PolicyGradientJ, "
+    "init_args: {samples: 2, length: 6}}}}",
+}
+
 
 def test_it_runs_and_reports_alignment_beside_forgetting(tmp_path: Path) -> None:
-    (tmp_path / "ipo.yaml").write_text(IPO)
-    (tmp_path / "comparison.yaml").write_text(COMPARISON.replace("IPO", str(tmp_path / "ipo.yaml")))
+    for name, objective in OBJECTIVES.items():
+        text = METHOD.replace("NAME", name).replace("OBJECTIVE", objective)
+        (tmp_path / f"{name.lower()}.yaml").write_text(text)
+    (tmp_path / "comparison.yaml").write_text(COMPARISON.replace("FOLDER", str(tmp_path)))
     results = compare(str(tmp_path / "comparison.yaml"), out=str(tmp_path / "out"))
     assert results["evaluation"] == "preferences"
     assert results["protocol"]["data"].startswith(
         "generated preferences (90 pairs, 30 prompts), negative ratio"
     )
     rows = {row["method"]: row["summary"] for row in results["rows"]}
-    assert list(rows) == ["retrained", "target", "npo", "ipo"]
+    assert list(rows) == ["retrained", "target", "npo", "ipo", "rloo"]
     assert all(row["reward"] is not None and row["win_rate"] is not None for row in rows.values())
     moved = {name: row.get("distance_from_start") for name, row in rows.items()}
-    assert moved["target"] is None and moved["npo"] > 0 and moved["ipo"] > 0, "methods start at the target"
+    assert moved["target"] is None, "where methods start"
+    assert all(moved[name] > 0 for name in ("npo", "ipo", "rloo"))
     kept = read_json(tmp_path / "out" / "seed0" / "ipo" / "evaluation.json")
     assert kept["comparability"]["judge"] == "rules" and kept["comparability"]["reward"] == "the data's own"
     path = next(row["path"] for row in results["rows"] if row["method"] == "ipo")

@@ -143,7 +143,10 @@ class UnlearningModule(EvaluatedModule):
         if stage == "fit":
             require_trainable(self.model, str(self.trainer.precision))
             self.strategy.remember(self.model)
-            self.strategy.bind(getattr(self.trainer, "datamodule", None))
+            datamodule = getattr(self.trainer, "datamodule", None)
+            self.strategy.bind(datamodule)
+            for side in self.strategy.sides:
+                self.objective(side).bind(datamodule)
         if stage == "fit" and self._compared_sides:
             if self.cache_reference:
                 require_known_batches(self.trainer)

@@ -70,6 +70,9 @@ class Objective(nn.Module):
         """
         raise NotImplementedError
 
+    def bind(self, datamodule: Any) -> None:
+        """Take from the run's data module what the objective was not given; most need nothing of it."""
+
     def penalty(self, model: UnlearnableModel, reference: Reference | None = None) -> Tensor | None:
         """Return a parameter-space term (counted once, not once a rank), 0-d, or None."""
         return None

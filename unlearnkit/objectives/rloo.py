@@ -44,9 +44,9 @@ class RLOO(Objective):
     This is not PPO, which paper 004 sets its methods against: there is no critic, no ratio to an older policy that is
     clipped, no second epoch over the same samples. It stands where the paper has PPO, under its own name.
 
-    Every call that can be learned from draws anew: where ``policy`` has ``at(round)``, it is handed a number from torch's
-    own generator, which a training run seeds for each round and rank, so that a resume draws the same. Calls without
-    gradients, which compare losses, stay with the draws of the last one.
+    Every call that can be learned from draws anew: where ``policy`` has ``at(round)``, it is handed a number from
+    torch's own generator, which a training run seeds for each round and rank, so that a resume draws the same. Calls
+    without gradients, which compare losses, stay with the draws of the last one.
 
     The divergence is summed over the vocabulary at each scored unit of the responses that the batch holds, and over
     the units of a response: exact at these prefixes, which are the data's and not the model's own samples.

@@ -65,6 +65,10 @@ class WithDistance(Objective):
         self.distance = alpha  # what U2A compares with the lambda of its gains
         self.answers = objective.answers  # type: ignore[misc]
 
+    def bind(self, datamodule: Any) -> None:
+        """Hand the run's data module to the objective."""
+        self.objective.bind(datamodule)
+
     def forward(self, model: UnlearnableModel, batch: Any, reference: Reference | None = None) -> PerSample:
         """Return the objective's sums [batch], and ones or its counts [batch]."""
         found: PerSample = self.objective(model, batch, reference)
