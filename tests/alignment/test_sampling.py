@@ -6,6 +6,8 @@ import torch
 
 from unlearnkit.alignment.sampling import draw_responses, prompts_of, uniform_draws
 from unlearnkit.batches import IGNORE
+from unlearnkit.datamodules import train_bpe
+from unlearnkit.models import CausalLM
 from unlearnkit.synthetic.toy_preferences import toy_tokens
 from unlearnkit.testing import TinyGPT
 
@@ -45,3 +47,30 @@ def test_responses_end_at_eos_which_is_part_of_them() -> None:
         ended += own[-1] == 3
         assert own[-1] == 3 or len(own) == 4
     assert 0 < ended < 50
+
+
+def test_kept_keys_and_values_draw_what_whole_sequences_do() -> None:
+    tokenizer = train_bpe(["some text"] * 9, 270)
+    model = CausalLM(hidden_size=16, layers=2, heads=2, max_length=64)
+    model.materialize(tokenizer)
+    prompts = [[5, 9, 11, 40], [7], [8, 8, 30, 2, 1, 77], [12, 3]]
+    draws = uniform_draws(3, 0, range(4), 1, 12).flatten(0, 1)
+    kept = draw_responses(model, prompts, draws)
+
+    class Whole(torch.nn.Module):
+        """The same model without a network that keeps anything."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = model
+
+        def forward(self, batch):
+            return self.inner(batch)
+
+    again = draw_responses(Whole(), prompts, draws)
+    assert torch.equal(kept.response_ids, again.response_ids)
+    assert torch.equal(kept.batch["input_ids"], again.batch["input_ids"])
+    assert prompts_of(kept.batch) == prompts
+    eos = int(kept.response_ids[2, 4])
+    ended = draw_responses(model, prompts, draws, eos_id=eos)
+    assert ended.response_ids[2][ended.mask[2]].tolist() == kept.response_ids[2, :5].tolist()

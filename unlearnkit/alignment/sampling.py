@@ -13,6 +13,7 @@ from torch import Tensor
 from unlearnkit.batches import IGNORE, TokenBatch
 from unlearnkit.errors import DataError
 from unlearnkit.host import eval_mode
+from unlearnkit.sharding import sharded_modules
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,16 @@ def draw_responses(
 ) -> Responses:
     """Draw a response to each prompt, token by token from the model's own distribution.
 
-    Each token is where the cumulated probabilities pass a uniform number. The whole sequence goes through the model
-    at every step, which works on every model; for long responses it is slow.
+    Each token is where the cumulated probabilities pass a uniform number. All rows stand at the same place of their
+    sequences; a longer prompt gets its remaining tokens one a step while others are already answering, so nothing is
+    padded before it is seen. A network of transformers keeps its keys and values; any other model, and one that is
+    sharded, sees the whole sequence at every step.
 
     Args:
         model: A language model in the model protocol.
         prompts: Token ids, at least one each.
         draws: Uniform numbers, [prompts, length]; ``length`` is the most tokens of a response.
-        pad_id: Token to fill up with; it is never seen.
+        pad_id: Token to fill up with; it is never seen by what counts.
         eos_id: Token that ends a response; None draws ``length`` tokens always.
 
     >>> from unlearnkit.testing import TinyGPT
@@ -92,25 +95,49 @@ def draw_responses(
     left = torch.full((n, longest), pad_id, device=device)
     for row, prompt in enumerate(prompts):
         ids[row, : len(prompt)] = left[row, longest - len(prompt) :] = torch.tensor(list(prompt))
-    rows = torch.arange(n, device=device)
     taken = torch.zeros(n, length, dtype=torch.bool, device=device)
     alive = torch.ones(n, dtype=torch.bool, device=device)
+    rows, numbers = torch.arange(n, device=device), draws.to(device)
+    following = _Following(model)
     with eval_mode(model), torch.no_grad():
-        for step in range(length):
-            seen = ids[:, : longest + step]
-            mask = torch.arange(seen.shape[1], device=device) < (starts + step)[:, None]
-            batch = {"input_ids": seen, "attention_mask": mask.long()}
-            logits = model(batch | {"labels": torch.full_like(seen, IGNORE), "index": rows})
-            chances = logits[rows, starts + step - 1].double().softmax(-1)
-            passed = chances.cumsum(-1) < draws[:, step, None].to(device)
+        for place in range(int(starts.min()), longest + length):
+            chances = following(ids[:, :place]).double().softmax(-1)
+            own = place - starts
+            free = alive & (own >= 0) & (own < length)
+            within = own.clamp(0, length - 1)
+            passed = chances.cumsum(-1) < numbers[rows, within, None]
             chosen = passed.sum(-1).clamp_max(chances.shape[-1] - 1)
-            ids[rows, starts + step] = torch.where(alive, chosen, pad_id)
-            taken[:, step] = alive
+            ids[:, place] = torch.where(free, chosen, ids[:, place])
+            taken[rows, within] |= free
             if eos_id is not None:
-                alive = alive & (chosen != eos_id)
-            if not bool(alive.any()):
+                alive = alive & ~(free & (chosen == eos_id))
+            if not bool((alive & (own + 1 < length)).any()):
                 break
     return _taken_apart(ids, starts, taken, left, pad_id)
+
+
+class _Following:
+    """Return the logits of what follows sequences that grow by a token with each call, [n, vocabulary]."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        network: Any = getattr(model, "network", None)
+        # A sharded network gathers its weights when its model is called, not when it is called itself.
+        caches = getattr(getattr(network, "config", None), "use_cache", None) is not None
+        self.network = network if caches and not sharded_modules(model) else None
+        self.cache: Any = None
+        self.seen = 0
+
+    def __call__(self, ids: Tensor) -> Tensor:
+        if self.network is None:
+            batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+            index = torch.arange(len(ids), device=ids.device)
+            logits: Tensor = self.model(batch | {"labels": torch.full_like(ids, IGNORE), "index": index})
+            return logits[:, -1]
+        output = self.network(input_ids=ids[:, self.seen :], past_key_values=self.cache, use_cache=True)
+        self.cache, self.seen = output.past_key_values, ids.shape[1]
+        last: Tensor = output.logits[:, -1]
+        return last
 
 
 def _taken_apart(ids: Tensor, starts: Tensor, taken: Tensor, left: Tensor, pad_id: int) -> Responses:
