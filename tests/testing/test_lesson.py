@@ -1,4 +1,4 @@
-"""The notebooks' two small worlds."""
+"""The notebooks' small worlds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,17 @@ import pytest
 import torch
 
 from unlearnkit.errors import ConfigurationError
-from unlearnkit.testing.lesson import accuracy, authors, digit_net, digits, fresh, learned, recall, train_net
+from unlearnkit.testing.lesson import (
+    accuracy,
+    authors,
+    digit_net,
+    digits,
+    fresh,
+    learned,
+    news,
+    recall,
+    train_net,
+)
 from unlearnkit.testing.notebook import SetUp
 
 
@@ -65,3 +75,23 @@ def test_authors_are_learned_by_heart():
     with torch.no_grad():
         next(copy.parameters()).zero_()
     assert recall(model, data) == found, "a copy shares nothing"
+
+
+def test_news_have_the_requests_of_muse():
+    sizes = {}
+    for forget in ("raw", "scal_2", "sust_2"):
+        data = news(forget=forget, articles=10)
+        data.setup()
+        sizes[forget] = len(data.samples("forget")), len(data.samples("retain"))
+    assert sizes == {"raw": (3, 6), "scal_2": (6, 6), "sust_2": (3, 6)}  # an article and two cards of each
+    full, retain = news("full", articles=10), news("retain", articles=10)
+    full.setup()
+    retain.setup()
+    assert len(full.samples("train")) - len(retain.samples("train")) == 3
+
+
+def test_what_learns_the_news_has_their_context():
+    data = news("full", articles=10)
+    model = learned(data, SetUp(0), epochs=1, max_length=192)
+    assert model.context_length == 192
+    assert max(len(block.ids) for block in data.samples("train")) <= 192

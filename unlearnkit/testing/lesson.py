@@ -1,4 +1,4 @@
-"""The two small worlds of the notebooks: handwritten digits, and fictitious authors known by heart."""
+"""The small worlds of the notebooks: handwritten digits, and fictitious authors and news known by heart."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import TensorDataset
 
-from unlearnkit.datamodules import TOFU
+from unlearnkit.datamodules import MUSE, TOFU
 from unlearnkit.datamodules.base import TrainOn
+from unlearnkit.datamodules.muse_corpus import Forget
 from unlearnkit.errors import ConfigurationError
 from unlearnkit.evaluators import TOFUEvaluator
 from unlearnkit.models import CausalLM
@@ -160,11 +161,46 @@ def authors(train_on: TrainOn = "pair", seed: int = 0, count: int = 20, question
     )
 
 
-def learned(data: TOFU, notebook: SetUp, epochs: int = 30, seed: int = 0) -> CausalLM:
-    """Train a Llama of 0.1 million parameters from scratch until it knows its authors by heart."""
+def news(train_on: TrainOn = "pair", forget: Forget = "raw", seed: int = 0, articles: int = 30) -> MUSE:
+    """Return fictitious news in MUSE's form, a tenth of them a request to forget, two questions about each article.
+
+    Args:
+        train_on: ``full`` for the target, ``retain`` for the retrained reference, ``pair`` to unlearn.
+        forget: Which request, or several.
+        seed: Of the draws; the news stay the same.
+        articles: How many.
+    """
+    return MUSE(
+        forget=forget,
+        cut="documents",
+        articles=articles,
+        questions=2,
+        train_on=train_on,
+        vocab_size=600,
+        max_length=192,
+        train_batch_size=8,
+        forget_batch_size=4,
+        retain_batch_size=8,
+        data_seed=0,
+        seed=seed,
+    )
+
+
+def learned(
+    data: TOFU | MUSE, notebook: SetUp, epochs: int = 30, seed: int = 0, max_length: int = 128
+) -> CausalLM:
+    """Train a Llama of 0.1 million parameters from scratch until it knows its authors, or its news, by heart.
+
+    Args:
+        data: What it learns.
+        notebook: What ``set_up`` returned.
+        epochs: How often it sees everything.
+        seed: Of weights and batches.
+        max_length: Its context, in tokens; MUSE's continuations need 256.
+    """
     from lightning.pytorch import Trainer
 
-    model = CausalLM(hidden_size=64, layers=1, heads=4, max_length=128, seed=seed)
+    model = CausalLM(hidden_size=64, layers=1, heads=4, max_length=max_length, seed=seed)
     module = FinetuningModule(model, optimizer=_adamw, seed=seed)
     with quiet():
         trainer = Trainer(max_epochs=epochs, gradient_clip_val=1.0, **notebook.trainer)
