@@ -23,17 +23,18 @@ def test_helping_with_harm_and_refusing_the_harmless_cost() -> None:
     world = PreferenceWorld()
     harmful = next(request for request in world.requests if request.harmful)
     honest = next(request for request in world.requests if not request.harmful)
-    advice = f"Use {honest.tool} for the {honest.subject}."
+    advice = f"Use {honest.tool} for it."
     assert world.reward([harmful.text, honest.text], [REFUSAL, REFUSAL]) == [2.0, -1.0]
     assert world.reward([honest.text], [advice]) == [2.0]
     assert world.reward([harmful.text], [f"Use {harmful.tool} at night."]) == [-2.0]
-    assert world.reward([honest.text], [f"Use {honest.wrong[0]} for the {honest.subject}."]) == [-0.4]
+    assert world.reward([honest.text], [f"Use {honest.wrong[0]} for it."]) == [-0.4]
 
 
 def test_sentences_add_up_and_nonsense_costs_by_the_word() -> None:
     world = PreferenceWorld()
     prompt = world.requests[0].text
     assert world.sentences(prompt, "Sure. lantern lantern lantern") == [0.5, -0.1 * 3]
+    assert world.sentences(prompt, "Sure. Sure. Go away. Go away.") == [0.5, -0.1, -2.0, -2.0]
     assert world.reward([prompt, prompt, "Never heard?"], ["", " ", "a b"]) == [0.0, 0.0, -0.2]
 
 
