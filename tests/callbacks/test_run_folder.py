@@ -53,6 +53,13 @@ class Points(LightningDataModule):
         (Path(folder) / "tokenizer.json").write_text("{}")
 
 
+class Parts(Points):
+    """Data that have more parts than a split tells."""
+
+    def save_manifest(self, path):
+        Path(path).write_text('{"kind": "parts"}')
+
+
 class LookBeforeRoundOne(Callback):
     """Remember what is in the folder when training starts."""
 
@@ -74,6 +81,7 @@ def test_folder_of_a_whole_run(tmp_path):
     trainer.fit(Line(), datamodule=Points())
     folder = tmp_path / "run" / "version_0"
     assert look.seen >= {"split.json", "tokenizer"}
+    assert "manifest.json" not in look.seen
     assert Split.load(folder / "split.json") == SPLIT
     results = json.loads((folder / "results.json").read_text())
     assert results["rounds"] == 4
@@ -81,6 +89,13 @@ def test_folder_of_a_whole_run(tmp_path):
     assert results["split_hash"] == SPLIT.hash
     assert results["metrics"]["loss/train"] == pytest.approx(float(trainer.callback_metrics["loss/train"]))
     assert Path(results["checkpoint"]).exists()
+
+
+def test_a_manifest_is_there_where_the_data_have_one(tmp_path):
+    look = LookBeforeRoundOne()
+    make_trainer(tmp_path, look).fit(Line(), datamodule=Parts())
+    assert look.seen >= {"split.json", "manifest.json"}
+    assert json.loads((tmp_path / "run" / "version_0" / "manifest.json").read_text()) == {"kind": "parts"}
 
 
 def test_results_tell_why_a_run_stopped(tmp_path):

@@ -17,8 +17,8 @@ from unlearnkit.batches import TRAITS, ImageTraits
 class RunFolder(Callback):
     """Write split, tokenizer (or what images are like) and results of a run into the trainer's log folder.
 
-    ``split.json`` and ``tokenizer/`` or ``traits.json`` are there before the first round; ``results.json`` after the
-    last one, or when a fit stops with an error, which is then told under ``stopped``; ``selection.json`` after each
+    ``split.json`` and ``tokenizer/`` or ``traits.json`` are there before the first round, and ``manifest.json`` where
+    the data module has more parts than a split tells (``Preferences``); ``results.json`` after the last one, or when a fit stops with an error, which is then told under ``stopped``; ``selection.json`` after each
     epoch of a strategy that weighs samples; ``predictions.json`` after a prediction.
     A data module without a split or a tokenizer has none written. Nothing is written where there is no logger.
     """
@@ -42,6 +42,8 @@ class RunFolder(Callback):
             datamodule.split.save(folder / "split.json")
         if hasattr(datamodule, "save_tokenizer"):
             datamodule.save_tokenizer(folder / "tokenizer")
+        if hasattr(datamodule, "save_manifest"):
+            datamodule.save_manifest(folder / "manifest.json")
         traits = getattr(datamodule, "traits", None)
         if isinstance(traits, ImageTraits):
             atomic_write_json(folder / TRAITS, asdict(traits))
