@@ -18,8 +18,9 @@ class RunFolder(Callback):
     """Write split, tokenizer (or what images are like) and results of a run into the trainer's log folder.
 
     ``split.json`` and ``tokenizer/`` or ``traits.json`` are there before the first round, and ``manifest.json`` where
-    the data module has more parts than a split tells (``Preferences``); ``results.json`` after the last one, or when a fit stops with an error, which is then told under ``stopped``; ``selection.json`` after each
-    epoch of a strategy that weighs samples; ``predictions.json`` after a prediction.
+    the data module has more parts than a split tells (``Preferences``); ``results.json`` after the last one, or when a
+    fit stops with an error, which is then told under ``stopped``; ``selection.json`` after each epoch of a strategy
+    that weighs samples; ``predictions.json`` after a prediction.
     A data module without a split or a tokenizer has none written. Nothing is written where there is no logger.
     """
 
