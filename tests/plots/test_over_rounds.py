@@ -10,6 +10,7 @@ import pytest
 
 from unlearnkit.errors import UnknownNameError
 from unlearnkit.plots import ROLES, file_axes, over_rounds
+from unlearnkit.testing.results import made_up_results
 
 KEY = "forget_accuracy"
 
@@ -108,3 +109,16 @@ def test_labels_and_legend_stay_on_the_canvas() -> None:
     for artist in (axes.get_legend(), axes.yaxis.label, axes.xaxis.label):
         box, canvas = artist.get_window_extent(), axes.figure.bbox
         assert canvas.x0 <= box.x0 and box.x1 <= canvas.x1 and canvas.y0 <= box.y0 and box.y1 <= canvas.y1
+
+
+def test_losses_far_apart_have_a_logarithmic_axis() -> None:
+    """Ascent has no bound: on a linear axis one method that runs away presses all others onto its bottom."""
+    results = made_up_results(methods=2, seeds=2)
+    assert over_rounds(results, "forget_loss", methods=["gd"]).get_yscale() == "linear"
+    for row in results["rows"]:
+        for point in row.get("path", []):
+            if row["method"] == "ga":
+                point["forget_loss"] = 10.0 ** (point["round"] / 10)
+    axes = over_rounds(results, "forget_loss")
+    assert axes.get_yscale() == "log"
+    assert over_rounds(results, "forget_rouge").get_yscale() == "linear"

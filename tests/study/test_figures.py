@@ -41,8 +41,20 @@ def drawn(axes: Any) -> Any:
     return axes.figure
 
 
-def test_results_of_texts_have_the_tradeoff_only() -> None:
-    assert [figure.stem for figure in figures(made_up_results(seeds=2))] == ["tradeoff"]
+def test_results_of_texts_are_followed_by_rouge_and_loss() -> None:
+    _, first, second = figures(made_up_results(seeds=2))
+    assert (first.stem, second.stem) == ("curves_1", "curves_2")
+    labels = [axes.get_ylabel() for axes in drawn(first.axes).axes]
+    assert [label.replace("\n", " ") for label in labels] == [
+        "forget ROUGE-L recall", "retain ROUGE-L recall", "forget loss", "retain loss"
+    ]  # fmt: skip
+
+
+def test_results_without_paths_have_the_tradeoff_only() -> None:
+    results = made_up_results()
+    for row in results["rows"]:
+        row["path"] = []
+    assert [figure.stem for figure in figures(results)] == ["tradeoff"]
 
 
 def test_the_four_numbers_have_a_panel_each_and_one_legend() -> None:

@@ -61,10 +61,12 @@ def test_the_page_is_whole_and_needs_no_other_file() -> None:
 
 
 def test_the_figure_inside_is_whole() -> None:
-    (link,) = Page(report_html(made_up_results())).links
-    form, _, content = link.partition(";base64,")
-    assert form == "data:image/svg+xml"
-    assert ElementTree.fromstring(base64.b64decode(content)).tag.endswith("svg")
+    links = Page(report_html(made_up_results())).links
+    assert len(links) == 3, "the trade-off, and two figures of curves"
+    for link in links:
+        form, _, content = link.partition(";base64,")
+        assert form == "data:image/svg+xml"
+        assert ElementTree.fromstring(base64.b64decode(content)).tag.endswith("svg")
 
 
 def classified() -> dict[str, Any]:
@@ -138,7 +140,7 @@ def test_text_is_escaped_everywhere() -> None:
     of(results, "ga")[0]["label"] = nasty
     of(results, "npo")[0]["diverged"] = nasty
     page = Page(report_html(results))
-    assert page.tags.count("script") == 0 and page.tags.count("img") == 1
+    assert page.tags.count("script") == 0 and page.tags.count("img") == 3
     assert page.words().count("<script>alert('x')</script>") >= 8
 
 
@@ -153,7 +155,9 @@ def test_it_is_written_whole_and_replaced(tmp_path: Path) -> None:
 
 def test_figures_are_written_beside_it(tmp_path: Path) -> None:
     write_figures(tmp_path, made_up_results(methods=1))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["tradeoff.png", "tradeoff.svg"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        f"{stem}.{form}" for stem in ("curves", "tradeoff") for form in ("png", "svg")
+    ]
 
 
 def test_collapse_does_not_break_the_page_and_is_named() -> None:
@@ -207,7 +211,10 @@ def test_the_figure_grows_with_its_legend(tmp_path: Path) -> None:
 
     results = made_up_results(methods=1)
     many = [row | {"method": f"m{n}", "label": f"method {n}"} for n in range(24) for row in of(results, "gd")]
-    write_figures(tmp_path / "few", made_up_results(methods=8))
-    write_figures(tmp_path / "many", results | {"rows": results["rows"] + many})
+    few_results, many_results = made_up_results(methods=8), results | {"rows": results["rows"] + many}
+    for row in (*few_results["rows"], *many_results["rows"]):
+        row["path"] = []  # no curves: they are drawn elsewhere
+    write_figures(tmp_path / "few", few_results)
+    write_figures(tmp_path / "many", many_results)
     few, tall = (imread(tmp_path / name / "tradeoff.png").shape[0] for name in ("few", "many"))
     assert few == 760 and tall > 1200, "3.8 inches at 200 dots, and a line for each method"

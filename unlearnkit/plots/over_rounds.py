@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from unlearnkit.errors import UnknownNameError
 from unlearnkit.plots.figure import notebook_axes
 from unlearnkit.plots.palette import ROLES, figure_style, method_styles
@@ -21,6 +23,9 @@ LEAST = 0.2
 
 EDGE = 0.03
 """What such an axis shows beyond 0 and 1, so that a line there is seen whole."""
+
+ORDERS = 100
+"""Ratio of losses from which their axis is logarithmic: ascent has no bound."""
 
 
 def over_rounds(
@@ -78,10 +83,13 @@ def over_rounds(
             _band(axes, rounds, middle, spread, style.color, f"band:{name}")
         axes.set_xlabel("round")
         axes.set_ylabel("\n".join(wrap(found.name, 22)))
+        axes.locator_params(axis="x", nbins=5, integer=True)
+        if found.kind == "loss" and _far_apart(axes):
+            axes.set_yscale("log", nonpositive="clip")
+        else:
+            axes.locator_params(axis="y", nbins=5)
         if found.kind == "fraction":
             _limit(axes)
-        axes.locator_params(axis="x", nbins=5, integer=True)
-        axes.locator_params(axis="y", nbins=5)
         if legend:
             axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.4)
     return axes
@@ -135,6 +143,14 @@ def _band(
         low = [value - width for value, width in zip(middle, spread, strict=True)]
         high = [value + width for value, width in zip(middle, spread, strict=True)]
         axes.fill_between(rounds, low, high, color=color, alpha=0.15, linewidth=0, zorder=1).set_gid(gid)
+
+
+def _far_apart(axes: Axes) -> bool:
+    """Say whether one method's losses would press all others onto the bottom of a linear axis."""
+    drawn = [np.asarray(line.get_ydata(), dtype=float) for line in axes.lines]
+    heights = np.concatenate([[0.0], *drawn])
+    positive = heights[heights > 0]
+    return bool(positive.size) and bool(positive.max() > ORDERS * positive.min())
 
 
 def _limit(axes: Axes) -> None:

@@ -59,6 +59,8 @@ PROFILES = {
             "qual.: forget quality as a p-value, log10: the same as a power of ten; UFE, TFE, MC, OVR: paper 002's."
         ),
         where_known=_PAPER_002,
+        # Paper 001's figure 6.
+        followed=("forget_rouge", "retain_rouge", "forget_loss", "retain_loss"),
     ),
     "people": Profile(
         columns=(*_PAPER_002, "forget_rouge", "retain_rouge", "forget_quality_log10", "seconds"),
@@ -71,6 +73,7 @@ PROFILES = {
             "OVR t: with TFE (paper 002); F: forget set, R: people to test; log10: forget quality as a power of ten."
         ),
         where_known=_PAPER_002,
+        followed=("forget_rouge", "retain_rouge", "forget_loss", "retain_loss"),
     ),
     "muse": Profile(
         columns=(
@@ -85,6 +88,7 @@ PROFILES = {
             "F: forget set, R: retain set; verb, know: MUSE's verbatim and knowledge memorisation (ROUGE-L F); PL: "
             "privacy leakage, per cent; 001: paper 001's Verbmem, Knowmem and Utility (ROUGE-L recall)."
         ),
+        followed=("forget_verbmem", "retain_knowmem", "forget_loss", "retain_loss"),
     ),
     "preferences": Profile(
         columns=(

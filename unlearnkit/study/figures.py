@@ -54,7 +54,7 @@ def figures(results: Results) -> list[Figure]:
 
     >>> from unlearnkit.testing.results import made_up_results
     >>> [figure.stem for figure in figures(made_up_results(methods=2))]
-    ['tradeoff']
+    ['tradeoff', 'curves']
     """
     height = max(
         3.8, 0.23 * (len(methods_of(results)) + 4)

@@ -89,7 +89,8 @@ def write_report(folder: str | os.PathLike[str], results: Results) -> Path:
 def write_figures(folder: str | os.PathLike[str], results: Results) -> list[Path]:
     """Write the trade-off figure as ``tradeoff.png`` and ``tradeoff.svg`` into a folder, others likewise.
 
-    Classification has ``curves`` (``curves_1``, ``curves_2``, ... of many methods) and ``confusion`` besides.
+    Where paths are known there are ``curves`` (``curves_1``, ``curves_2``, ... of many methods), of classifiers
+    ``confusion`` besides.
 
     Args:
         folder: Made where it is not there.
