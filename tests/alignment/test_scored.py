@@ -27,5 +27,9 @@ def test_a_row_without_a_response_and_no_rows_at_all() -> None:
         DataError, match="`candidates` must have a response in every row. Found none in row 5"
     ):
         list(scored_batches(model, [batch], "candidates"))
+    pair = toy_tokens([0], [[6, 6, 6, 5]], second=[[0, 2, 2, 5]], first=9)
+    pair["alternative"]["labels"][:] = IGNORE
+    with pytest.raises(DataError, match="`pairs` must have a response in every row. Found none in row 9"):
+        list(scored_batches(model, [pair], "pairs"))
     with pytest.raises(DataError, match="`pairs` must hold at least one row. Found none"):
         list(scored_batches(model, [], "pairs"))

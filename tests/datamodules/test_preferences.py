@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 
 from unlearnkit.artifacts import read_json
 from unlearnkit.batches import IGNORE
@@ -16,6 +17,7 @@ from unlearnkit.datamodules import Preferences
 from unlearnkit.errors import ConfigurationError, DataError, UnknownNameError
 from unlearnkit.host import PlainHost
 from unlearnkit.models import CausalLM
+from unlearnkit.modules import UnlearningModule
 from unlearnkit.objectives import DPO, NLL
 from unlearnkit.strategies import ForgetOnly
 from unlearnkit.synthetic import PreferenceWorld, write_preferences_folder
@@ -162,6 +164,26 @@ def test_pairs_of_the_partition_as_batches_and_their_prompts() -> None:
     prompts = data.prompt_ids("pairs")
     assert set(prompts.values()) == {row.prompt for row in data.pairs_of("pairs")}
     assert all(list(ids) == data.encode(text)[0] for ids, text in prompts.items())
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*just built with random weights")
+def test_a_trainer_hands_dpo_the_chosen_answers(tmp_path: Path) -> None:
+    data, seen = Preferences(**SMALL, forget_side="pairs", forget_batch_size=4), []
+
+    class Look(DPO):
+        def forward(self, model: Any, batch: Any, reference: Any = None) -> Any:
+            rows = {row.index: row for row in data.pairs_of("pairs")}
+            seen.extend(zip(texts(data, batch["alternative"]), batch["index"].tolist(), strict=True))
+            assert all(rows[index].chosen == text for text, index in seen)
+            return super().forward(model, batch, reference)
+
+    model = CausalLM(hidden_size=16, layers=1, heads=2, max_length=128)
+    module = UnlearningModule(model, forget=Look(), retain=NLL(), strategy=ForgetOnly())
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    Trainer(accelerator="cpu", max_steps=2, limit_val_batches=0, default_root_dir=tmp_path, **quiet).fit(
+        module, data
+    )
+    assert len(seen) >= 8
 
 
 def test_margins_after_a_few_steps_of_dpo_are_positive() -> None:

@@ -41,13 +41,14 @@ def scored_batches(model: Any, batches: Iterable[Any], what: str) -> Iterator[An
     device = next(model.parameters()).device
     found = 0
     for batch in batches:
-        empty = (batch["labels"][:, 1:] == IGNORE).all(1)
-        if bool(empty.any()):
-            raise DataError(
-                f"`{what}` must have a response in every row. Found none in row {int(batch['index'][empty][0])}: no "
-                "token of it is scored. Take the row out, or label its response's tokens."
-            )
-        found += len(empty)
+        for answers in (batch, batch.get("alternative", batch)):
+            empty = (answers["labels"][:, 1:] == IGNORE).all(1)
+            if bool(empty.any()):
+                raise DataError(
+                    f"`{what}` must have a response in every row. Found none in row {int(answers['index'][empty][0])}: "
+                    "no token of it is scored. Take the row out, or label its response's tokens."
+                )
+        found += len(batch["index"])
         yield on_device(batch, device)
     if not found:
         raise DataError(f"`{what}` must hold at least one row. Found none. Give some responses.")

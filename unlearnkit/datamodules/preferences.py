@@ -33,8 +33,9 @@ class Preferences(QuestionData):
     with positives (retain); where an objective asks for second answers, the ``alternative`` of a rejected answer is the
     chosen one to its prompt, so DPO works as it stands. Row 2i is pair i's chosen answer, row 2i + 1 its rejected one.
 
-    PKU-SafeRLHF is CC-BY-NC-4.0. Its paper's filter and the label that paper 004 takes are not known: ``prefer`` has
-    both. UltraFeedback's own ``test_prefs`` is read with ``split``; the test prompts here are cut off the pairs read.
+    PKU-SafeRLHF is CC-BY-NC-4.0. Which of its labels paper 004 takes, and how it filters pairs, is not known:
+    ``prefer`` has both labels. Test prompts are cut off the pairs read; the paper seems to test UltraFeedback on that
+    data set's own ``test_prefs``, which ``load_preferences(split="test_prefs")`` reads.
 
     Args:
         path: Folder or file with the columns of SafeRLHF, UltraFeedback binarized or HaluEval, or with ``prompt``,
