@@ -10,6 +10,7 @@ import pytest
 from tests.evaluators.stand_ins import small_data, trained
 from unlearnkit.artifacts import atomic_write_json
 from unlearnkit.errors import ArtifactError, MismatchError
+from unlearnkit.evaluators import TOFUEvaluator
 from unlearnkit.evaluators.base import (
     describe_model,
     describe_run,
@@ -140,3 +141,8 @@ def test_the_tokenizer_hash_follows_what_decides_tokens() -> None:
     template = tokenizer_hash(tokenizer)
     tokenizer.add_tokens(["zzzz"])
     assert len({before, template, tokenizer_hash(tokenizer)}) == 3
+
+
+def test_an_evaluator_without_such_numbers_does_not_load_where_a_run_starts() -> None:
+    evaluator = TOFUEvaluator()
+    assert evaluator.with_start(lambda: pytest.fail("loaded for nothing")) is evaluator
