@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from unlearnkit.alignment.gradient import summed_gradient
-from unlearnkit.alignment.rewards import Reward, rewards_of
+from unlearnkit.alignment.rewards import Reward
 from unlearnkit.alignment.scored import scored_batches
 from unlearnkit.errors import ConfigurationError, MismatchError, NonFiniteError
 from unlearnkit.host import eval_mode
+from unlearnkit.metrics.functional.rewards import response_rewards
 
 
 class RewardWeightedJ:
@@ -69,8 +70,8 @@ class RewardWeightedJ:
                     "unlearnkit.alignment.HubReward."
                 )
             rows = datamodule.samples("forget")
-            found = rewards_of(reward, [row.question for row in rows], [row.answer for row in rows])
-            self._weights = _centred([sum(one) if isinstance(one, list) else one for one in found])
+            questions, answers = [row.question for row in rows], [row.answer for row in rows]
+            self._weights = _centred(response_rewards(reward, questions, answers))
 
     def _known(self) -> tuple[Iterable[Any], Tensor]:
         if self.candidates is None or self._weights is None:
