@@ -65,7 +65,7 @@ TRAPS = [
     Trap(
         "3",
         "a mean over each rank's own batch, where batches are unequal",
-        "unlearnkit/host.py",
+        "unlearnkit/reduction.py",
         "everywhere = rank_sum(torch.stack([total.detach().double(), count]))",
         "everywhere = world * torch.stack([total.detach().double(), count])",
         f"{CONTRACT}[ddp-RetainOnly-SGD]",
@@ -190,7 +190,7 @@ TRAPS = [
     Trap(
         "E.1, all masked",
         "a batch without a scored token on any rank divides by zero",
-        "unlearnkit/host.py",
+        "unlearnkit/reduction.py",
         "whole = torch.where(everywhere[1] > 0, everywhere[1], 1.0).to(total.dtype)",
         "whole = everywhere[1].to(total.dtype)",
         "tests/distributed/test_language.py::test_two_processes_equal_one[masked-on-both-ddp]",
@@ -198,7 +198,7 @@ TRAPS = [
     Trap(
         "E.1, last bits",
         "a reported loss that differs between ranks in its last bits, where weights are made of losses",
-        "unlearnkit/host.py",
+        "unlearnkit/reduction.py",
         "loss = loss - loss.detach() + (everywhere[0] / whole).to(total.dtype)",
         "loss = loss + ((everywhere[0] / whole).to(total.dtype) - loss).detach()",
         "tests/distributed/test_contract.py::test_replicas_do_not_drift_apart",
@@ -222,15 +222,15 @@ TRAPS = [
     Trap(
         "micro-batches, mean of means",
         "each micro-batch is averaged by itself, however few units it has",
-        "unlearnkit/host.py",
-        "total = per_sample.sums.sum() / estimate.to(per_sample.sums.dtype)",
-        "total = per_sample.sums.sum() / per_sample.counts.sum().clamp_min(1.0).to(per_sample.sums.dtype)",
+        "unlearnkit/reduction.py",
+        "total = sums.sum() / estimate.to(sums.dtype)",
+        "total = sums.sum() / counts.sum().clamp_min(1.0).to(sums.dtype)",
         "tests/distributed/test_contract.py::test_micro_batches_equal_one_large_batch[NGDiff-AdamW]",
     ),
     Trap(
         "micro-batches, divisor",
         "sums that are never divided by their count",
-        "unlearnkit/host.py",
+        "unlearnkit/reduction.py",
         "    scale_(gradients, world * estimate / whole)",
         "    pass",
         "tests/distributed/test_contract.py::test_micro_batches_equal_one_large_batch[FixedWeights-SGD]",
