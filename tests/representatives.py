@@ -24,6 +24,17 @@ TINY_DATA = {
         "--model.model.heads=2",
         "--model.model.max_length=512",
     ],
+    "preferences": [
+        "--data.pairs=60",
+        "--data.prompts=30",
+        "--data.vocab_size=300",
+        "--data.max_length=128",
+        "--model.model.hidden_size=16",
+        "--model.model.layers=1",
+        "--model.model.heads=2",
+        "--model.strategy.selector.initial=4",
+        "--model.strategy.alignment.length=4",
+    ],
     "digits": ["--data.per_class=20", "--data.forget_batch_size=4", "--data.retain_batch_size=4"],
 }
 """Options that make a benchmark's data and model tiny."""
@@ -43,7 +54,7 @@ def kind_of(name: str) -> tuple[str, ...]:
     content = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text("utf-8"))
     chosen, callbacks = content["model"]["init_args"], content["trainer"]["callbacks"]
     strategy = getattr(strategies, chosen["strategy"]["class_path"])
-    apart = list(strategy().buffers()) or len(chosen["strategy"].get("init_args", {})) > 1
+    apart = len(chosen["strategy"].get("init_args", {})) > 1 or list(strategy().buffers())
     return (
         strategy.__name__ if apart else strategy.kind,
         *(chosen.get(part, {}).get("class_path", "") for part in ("forget", "retain", "optimizer")),
