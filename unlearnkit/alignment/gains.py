@@ -23,7 +23,8 @@ class MarginalGains:
     every sign would be wrong. The factor ``1 / (2 lambda)`` is dropped in the paper's eqs. 7 and 9.
 
     ``identity`` takes ``H = 2 lambda I``, which is exact where no sample has weight yet. The curvature of other parts
-    of a run (a retain loss) is not in H.
+    of a run (a retain loss) is not in H. Only trainable parameters count: of an adapter at its start (B = 0) gains see
+    B alone.
 
     Args:
         lam: lambda, above 0: the weight of the squared distance (``alpha`` of the objective ``WithDistance``).
