@@ -85,6 +85,8 @@ world = partial(
 )  # fmt: skip
 data = world(train_on="full")
 target = learned(data, notebook)
+
+# %%
 retrained = learned(world(train_on="retain"), notebook)
 evaluator = TOFUEvaluator(closer_look=True, attacks=["min_k"])
 of_retrained = evaluator.evaluate(retrained, data)
