@@ -32,17 +32,20 @@ TINY_DATA = {
         "--model.model.hidden_size=16",
         "--model.model.layers=1",
         "--model.model.heads=2",
-        "--model.strategy.selector.initial=4",
-        "--model.strategy.alignment.length=4",
     ],
     "digits": ["--data.per_class=20", "--data.forget_batch_size=4", "--data.retain_batch_size=4"],
 }
 """Options that make a benchmark's data and model tiny."""
 
 
+TINY_U2A = ["--model.strategy.selector.initial=4", "--model.strategy.alignment.length=4"]
+"""Options that make its selection tiny as well."""
+
+
 def tiny_data(name: str) -> list[str]:
     """Return the options for a packaged file, e.g. ``tofu/ngdiff.yaml``."""
-    return TINY_DATA[name.partition("/")[0]]
+    benchmark, _, stem = name.partition("/")
+    return [*TINY_DATA[benchmark], *(TINY_U2A if stem.startswith("u2a") else [])]
 
 
 def kind_of(name: str) -> tuple[str, ...]:
