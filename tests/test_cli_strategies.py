@@ -19,7 +19,11 @@ def test_a_row_is_what_the_class_says(row):
     kind = getattr(strategies, row.name)
     assert (row.kind, row.passes, row.memory, row.state) == (kind.kind, kind.passes, kind.memory, kind.state)
     assert entries("strategies")[row.name] == f"{row.what} ({row.source}).".replace("``", "")
-    if row.kind in ("loss", "gram", "coordinates"):  # others hold an optimizer's state, or weights of any number
+    if row.kind in (
+        "loss",
+        "gram",
+        "coordinates",
+    ):  # others hold an optimizer's state, or weights of any number
         assert (row.state == "none") == (not list(kind().buffers()))
 
 
