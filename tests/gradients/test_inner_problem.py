@@ -28,7 +28,7 @@ def test_hessian_product_is_that_of_autograd_and_leaves_the_model_alone():
     (first,) = torch.autograd.grad(whole, [exact.model.theta], create_graph=True)
     (want,) = torch.autograd.grad(first @ v, [exact.model.theta])
     (found,) = exact.problem.hessian_product([v], w)
-    torch.testing.assert_close(found, want, rtol=1e-8, atol=1e-9)
+    torch.testing.assert_close(found, want, rtol=1e-7, atol=1e-8)
     assert torch.equal(exact.model.theta, before)
     assert exact.problem.hessian_product([torch.zeros_like(v)], w)[0].tolist() == [0.0] * 6
 
