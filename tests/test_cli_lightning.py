@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch.distributed as dist
 import yaml
 from lightning.pytorch.cli import LightningCLI
 
@@ -260,6 +261,21 @@ def test_without_a_logger_nothing_is_written(here):
     options = ["--trainer.logger=false", "--trainer.enable_checkpointing=false", "--trainer.max_steps=1"]
     assert main(["fit", "--config=tofu/gd.yaml", *TINY, *options]) == 0
     assert not list(here.rglob("*.*"))
+
+
+def test_a_run_leaves_the_process_group_that_it_joined(here, monkeypatch):
+    """At the interpreter's end a thread of gloo that still runs aborts the process."""
+    for name in ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE"):
+        monkeypatch.setenv(name, "0")  # what the run sets is taken back
+        monkeypatch.delenv(name)
+    joined = []
+    monkeypatch.setattr(
+        UnlearningModule, "on_train_start", lambda module: joined.append(dist.is_initialized())
+    )
+    options = [*TINY, "--trainer.max_steps=1", "--trainer.devices=1", "--trainer.strategy=ddp"]
+    assert main(["fit", "--config", "tofu/ngdiff.yaml", *options]) == 0
+    assert joined == [True]
+    assert not dist.is_initialized()
 
 
 def test_run_takes_paths_and_a_name(here):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch.distributed as dist
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -105,10 +106,18 @@ def run(arguments: Sequence[str], name: str) -> None:
     # It advises to save the weights from before the round; ours is the state after it, as its name says.
     warnings.filterwarnings("ignore", message="Using ModelCheckpoint with manual optimization")
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_no_advertisement)
+    joined_before = _joined()
     trainer = UnlearnKitCLI(arguments, name).trainer
     folder = trainer.log_dir  # asked on every rank, because it broadcasts
     if folder is not None and trainer.is_global_zero:
         print(f"Run folder: {folder}", file=sys.stderr)
+    if _joined() and not joined_before:
+        # Lightning leaves gloo's threads to the interpreter's end, where one that still runs aborts the process.
+        dist.destroy_process_group()
+
+
+def _joined() -> bool:
+    return dist.is_available() and dist.is_initialized()
 
 
 def _no_advertisement(record: logging.LogRecord) -> bool:
