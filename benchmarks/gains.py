@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # as a script, it knows its own folder only
 
-from benchmarks.step_cost import KEEP, build, processor, resident_peak, verdict
+from benchmarks.step_cost import KEEP, build, processor, ratio, resident_peak, verdict
 from unlearnkit.artifacts import atomic_write_json
 from unlearnkit.gradients import inner_products
 from unlearnkit.objectives import AscentNLL
@@ -170,13 +170,6 @@ def measure_time(n: int, small: bool, turns: int) -> dict[str, list[float]]:
     return found
 
 
-def ratio(found: dict[str, list[float]], name: str) -> dict[str, float]:
-    """Return median and quartiles of the ratio to the forward pass of the same turn."""
-    values = [a / b for a, b in zip(found[name], found["forward"], strict=True)]
-    low, middle, high = statistics.quantiles(values, n=4)
-    return {"median": middle, "quartile_1": low, "quartile_3": high}
-
-
 def error(n: int, small: bool, name: str) -> float:
     """Return the largest difference from the per-sample loop, over the largest product."""
     world = World(n, small)
@@ -223,7 +216,8 @@ def report(small: bool, turns: int) -> dict[str, Any]:
         "turns": turns,
         "ms_forward": {n: 1e3 * statistics.median(found["forward"]) for n, found in times.items()},
         "ratio_to_forward": {
-            n: {name: ratio(found, name) for name in found if name != "forward"} for n, found in times.items()
+            n: {name: ratio(found, name, "forward") for name in found if name != "forward"}
+            for n, found in times.items()
         },
         "relative_error": {name: error(NUMBERS[0], small, name) for name in ("difference", "jvp", "vmap")},
         "peak_memory_mib": measure_memory(small),

@@ -30,7 +30,7 @@ from torch.optim import AdamW
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # as a script, it knows its own folder only
 
-from benchmarks.step_cost import KEEP, build, processor, verdict
+from benchmarks.step_cost import KEEP, build, processor, ratio, verdict
 from unlearnkit.artifacts import atomic_write_json
 from unlearnkit.optim import DualOptim, DualOptimPlus
 
@@ -222,11 +222,7 @@ def steadiness() -> dict[str, dict[str, Any]]:
 def report(small: bool, steps: int, device: str) -> dict[str, Any]:
     """Measure everything and return it with what it was measured on."""
     spent = measure_time(small, steps, device)
-    base = spent["adamw_fused"]
-    ratios = {}
-    for name, times in spent.items():
-        low, middle, high = statistics.quantiles([a / b for a, b in zip(times, base, strict=True)], n=4)
-        ratios[name] = {"median": middle, "quartile_1": low, "quartile_3": high}
+    ratios = {name: ratio(spent, name, "adamw_fused") for name in spent}
     parameters = sum(p.numel() for p in build(small)[0].parameters())
     where = processor() if device == "cpu" else torch.cuda.get_device_name()
     return {
@@ -252,9 +248,9 @@ def table(results: dict[str, Any]) -> str:
         "| optimizer | bytes / parameter | time / fused AdamW (quartiles) | goal |",
         "|:---|---:|---:|:---|",
     ]
-    for name, ratio in results["ratio_to_fused_adamw"].items():
-        spread = f"{ratio['median']:.2f} ({ratio['quartile_1']:.2f} to {ratio['quartile_3']:.2f})"
-        goal = verdict(ratio["median"], results["goals"].get(name, {}).get("at_most"))
+    for name, found in results["ratio_to_fused_adamw"].items():
+        spread = f"{found['median']:.2f} ({found['quartile_1']:.2f} to {found['quartile_3']:.2f})"
+        goal = verdict(found["median"], results["goals"].get(name, {}).get("at_most"))
         lines.append(f"| `{name}` | {results['bytes_per_parameter'][name]:.2f} | {spread} | {goal} |")
     return "\n".join(lines)
 

@@ -187,9 +187,9 @@ def measure_time(small: bool, turns: int) -> dict[str, list[float]]:
     return found
 
 
-def ratio(found: dict[str, list[float]], name: str) -> dict[str, float]:
-    """Return median and quartiles of the ratio to the baseline's round of the same time."""
-    values = [a / b for a, b in zip(found[name], found["two_passes"], strict=True)]
+def ratio(found: dict[str, list[float]], name: str, base: str = "two_passes") -> dict[str, float]:
+    """Return median and quartiles of the ratio to the baseline of the same turn."""
+    values = [a / b for a, b in zip(found[name], found[base], strict=True)]
     low, middle, high = statistics.quantiles(values, n=4)
     return {"median": middle, "quartile_1": low, "quartile_3": high}
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
-from unlearnkit.alignment.scored import on_device, scored_batches
+from unlearnkit.alignment.scored import scored_batches
 from unlearnkit.batches import IGNORE
 from unlearnkit.errors import DataError
 from unlearnkit.synthetic.toy_preferences import toy_tokens
@@ -14,7 +13,7 @@ from unlearnkit.testing import TinyGPT
 
 def test_nested_batches_move_whole() -> None:
     batch = toy_tokens([0], [[0, 2, 2, 5]], second=[[6, 6, 6, 5]])
-    moved = on_device(batch, torch.device("meta"))
+    (moved,) = scored_batches(TinyGPT().to("meta"), [batch], "candidates")
     assert moved["input_ids"].is_meta
     assert moved["alternative"]["labels"].is_meta
 

@@ -24,13 +24,6 @@ def test_the_forward_pass_is_over_the_same_samples():
     assert torch.isfinite(gains.forward(world)).all()
 
 
-def test_ratios_are_taken_turn_by_turn():
-    """A machine that becomes twice as slow halfway leaves the ratio as it is."""
-    base = [1.0] * 5 + [2.0] * 5
-    found = {"forward": base, "difference": [2.1 * t for t in base]}
-    assert gains.ratio(found, "difference")["median"] == pytest.approx(2.1)
-
-
 def test_n_gradients_at_once_are_left_out_where_they_are_many():
     assert [("vmap" in gains.ways_for(n)) for n in gains.NUMBERS] == [True, True, False]
 

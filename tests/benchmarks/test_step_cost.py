@@ -41,8 +41,9 @@ def test_the_share_of_gen_is_what_a_fit_adds_to_ten_rounds():
 def test_ratios_are_taken_round_by_round():
     """A machine that becomes twice as slow halfway leaves the ratio as it is."""
     base = [1.0] * 10 + [2.0] * 10
-    found = {"two_passes": base, "ngdiff": [1.1 * t for t in base]}
+    found = {"two_passes": base, "ngdiff": [1.1 * t for t in base], "forward": [0.5 * t for t in base]}
     assert step_cost.ratio(found, "ngdiff")["median"] == pytest.approx(1.1)
+    assert step_cost.ratio(found, "ngdiff", "forward")["median"] == pytest.approx(2.2)
 
 
 def test_the_model_has_the_size_that_is_reported():

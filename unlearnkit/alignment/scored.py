@@ -5,26 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import torch
-from torch import Tensor
+from lightning.fabric.utilities import move_data_to_device
 
 from unlearnkit.batches import IGNORE
 from unlearnkit.errors import DataError
-
-
-def on_device(batch: Any, device: torch.device) -> Any:
-    """Return a batch with its tensors on a device, nested batches too.
-
-    >>> on_device({"index": torch.tensor([1]), "name": "a"}, torch.device("cpu"))["name"]
-    'a'
-    """
-    if isinstance(batch, Tensor):
-        return batch.to(device)
-    return (
-        {name: on_device(value, device) for name, value in batch.items()}
-        if isinstance(batch, dict)
-        else batch
-    )
 
 
 def scored_batches(model: Any, batches: Iterable[Any], what: str) -> Iterator[Any]:
@@ -49,6 +33,6 @@ def scored_batches(model: Any, batches: Iterable[Any], what: str) -> Iterator[An
                     "no token of it is scored. Take the row out, or label its response's tokens."
                 )
         found += len(batch["index"])
-        yield on_device(batch, device)
+        yield move_data_to_device(batch, device)
     if not found:
         raise DataError(f"`{what}` must hold at least one row. Found none. Give some responses.")

@@ -40,15 +40,27 @@ def divide(rows: list[Row], requests: Sequence[str] | None, request: int, questi
     """
     groups = in_authors(rows, questions)
     authors = authors_of([f"1-{len(groups)}"] if requests is None else requests, len(groups))
-    if not 1 <= request <= len(authors):
-        raise ConfigurationError(
-            f"`request` must be from 1 to {len(authors)}, the number of `requests`. Found {request}. Choose "
-            "one of them."
-        )
+    require_request(request, len(authors))
     asked = [[row for author in numbers for row in groups[author - 1]] for numbers in authors[:request]]
     gone = {author for numbers in authors[:request] for author in numbers}
     kept = [row for author, group in enumerate(groups, start=1) if author not in gone for row in group]
     return Asked(asked, kept)
+
+
+def require_request(request: int, requests: int) -> None:
+    """Refuse the number of a request that is not there.
+
+    Args:
+        request: The number, from 1 on.
+        requests: How many requests there are.
+
+    Raises:
+        ConfigurationError: There is no such request.
+    """
+    if not 1 <= request <= requests:
+        raise ConfigurationError(
+            f"`request` must be from 1 to {requests}, the number of `requests`. Found {request}. Choose one of them."
+        )
 
 
 def authors_of(requests: Sequence[str], authors: int) -> list[list[int]]:

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 from unlearnkit.artifacts import Split, content_hash
 from unlearnkit.batches import QARow
+from unlearnkit.datamodules.forget_requests import require_request
 from unlearnkit.datamodules.muse_files import Corpus, Row
 from unlearnkit.errors import ConfigurationError, DataError, UnknownNameError
 
@@ -156,11 +157,7 @@ def request_in(requests: Sequence[str], request: int, forget: str = "raw") -> Fo
             f"`requests` must be {', '.join(sequence)} or the first of them, MUSE's requests one after the other. "
             f"Found {', '.join(requests) or 'none'}. Of other requests forget one at a time, e.g. --data.forget=scal_2."
         )
-    if not 1 <= request <= len(requests):
-        raise ConfigurationError(
-            f"`request` must be from 1 to {len(requests)}, the number of `requests`. Found {request}. Choose one of "
-            "them."
-        )
+    require_request(request, len(requests))
     if forget != "raw":
         raise ConfigurationError(
             f"`forget` must be left out where `requests` say what is forgotten. Found {forget!r}. Leave one of the two "

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from unlearnkit.datamodules.json_lines import json_object
 from unlearnkit.datamodules.without_progress_bars import without_progress_bars
 from unlearnkit.errors import ConfigurationError, DataError, DataNotFoundError, UnknownNameError
 
@@ -160,7 +160,11 @@ def _read_file(file: Path) -> list[Row]:
             f"`path` must hold files of type {', '.join(_BUILDERS)}. Found {file}. Convert it to one of them."
         )
     if builder == "json":
-        return [_row(line, file, number) for number, line in enumerate(_lines(file), start=1) if line.strip()]
+        return [
+            json_object(line, file, number)
+            for number, line in enumerate(_lines(file), start=1)
+            if line.strip()
+        ]
     import datasets
 
     with without_progress_bars():
@@ -170,22 +174,6 @@ def _read_file(file: Path) -> list[Row]:
 
 def _lines(file: Path) -> list[bytes]:
     return file.read_bytes().split(b"\n")
-
-
-def _row(line: bytes, file: Path, number: int) -> Row:
-    try:
-        row = json.loads(line)
-    except ValueError as error:  # not JSON, or not UTF-8
-        raise DataError(
-            f"`path` must hold one JSON object a line. Found another content ({error}) in {file}, line {number}. "
-            "Mend or delete that line."
-        ) from error
-    if not isinstance(row, dict):
-        raise DataError(
-            f"`path` must hold one JSON object a line. Found a {type(row).__name__} in {file}, line {number}. "
-            "Mend or delete that line."
-        )
-    return row
 
 
 # -------------------------------------------------------------------------------------- datasets

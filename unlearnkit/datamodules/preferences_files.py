@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
+from unlearnkit.datamodules.json_lines import json_object
 from unlearnkit.datamodules.preferences_fields import Form, Prefer, PreferencePair, Row, form_of, parser
 from unlearnkit.datamodules.without_progress_bars import without_progress_bars
 from unlearnkit.errors import DataError, DataNotFoundError, UnknownNameError
@@ -122,23 +122,7 @@ def _read_file(file: Path) -> Iterator[Row]:
     with open(file, "rb") as lines:
         for number, line in enumerate(lines, start=1):
             if line.strip():
-                yield _parsed(line, file, number)
-
-
-def _parsed(line: bytes, file: Path, number: int) -> Row:
-    try:
-        row = json.loads(line)
-    except ValueError as error:  # not JSON, or not UTF-8
-        raise DataError(
-            f"`path` must hold one JSON object a line. Found another content ({error}) in {file}, line {number}. Mend "
-            "or delete that line."
-        ) from error
-    if not isinstance(row, dict):
-        raise DataError(
-            f"`path` must hold one JSON object a line. Found a {type(row).__name__} in {file}, line {number}. Mend or "
-            "delete that line."
-        )
-    return row
+                yield json_object(line, file, number)
 
 
 def _read_hub(path: str, form: Form, configuration: str | None, split: str | None) -> list[Row]:
