@@ -93,6 +93,7 @@ def columns(generation: str, answer: str = "Lagos", **arguments: Any) -> dict[st
         tokenize=str.split,
         similarity=TrigramSimilarity(),
         judge=arguments.pop("judge", LexicalJudge()),
+        generation_first=arguments.pop("generation_first", True),
         **arguments,
     )
 
@@ -135,10 +136,20 @@ def test_how_many_foreign_refusals_the_proxy_misses_is_in_the_definitions(test_d
         assert f"it knows {known} of TOFU's {len(foreign)} for refusals" in DEFINITIONS[name]
 
 
-def test_the_forget_set_asks_whether_the_generation_entails() -> None:
+@pytest.mark.parametrize(("benchmark", "entailed"), [("tofu", [True, False]), ("people", [True, True])])
+def test_which_text_is_to_entail_the_other(benchmark: str, entailed: list[bool]) -> None:
+    """Closer-look asks of real people on all sets whether the generation entails, on TOFU on the forget set."""
+    rows = {"index": [4], "generation": ["She lives in Lagos by the sea."], "answer": ["Lagos"]}
+    per_sample = {name: dict(rows) for name in ("forget", "retain")}
+    data = SimpleNamespace(tokenizer=SimpleNamespace(tokenize=str.split), benchmark=benchmark)
+    TOFUEvaluator(closer_look=True)._read_texts(trained(), data, per_sample, rank=0, world=1)
+    assert [per_sample[name]["entailed"] for name in ("forget", "retain")] == [[found] for found in entailed]
+
+
+def test_the_share_of_entailed_rows() -> None:
     long = "She lives in Lagos by the sea."
-    assert columns(long, name="forget")["entailed"] == [True]
-    assert columns(long, name="retain")["entailed"] == [False]
+    assert columns(long)["entailed"] == [True]
+    assert columns(long, generation_first=False)["entailed"] == [False]
     assert set_texts(columns(long))["entailment"] == 1.0
 
 

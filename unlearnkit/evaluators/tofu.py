@@ -211,6 +211,7 @@ class TOFUEvaluator(Evaluator):
         device = next(model.parameters()).device
         refusals = datamodule.refusal_texts() if hasattr(datamodule, "refusal_texts") else ()
         similarity, judge = find_similarity(self.similarity, device), find_judge(self.entailment, device)
+        people = getattr(datamodule, "benchmark", "tofu") == "people"
         for name, rows in per_sample.items():
             own = {key: share(values, rank, world) for key, values in rows.items()}
             found = text_columns(
@@ -219,6 +220,7 @@ class TOFUEvaluator(Evaluator):
                 tokenize=datamodule.tokenizer.tokenize,
                 similarity=similarity.used,
                 judge=judge.used,
+                generation_first=people or name == "forget",
                 refusals=refusals,
             )
             rows |= {key: gather(values, world) for key, values in found.items()}

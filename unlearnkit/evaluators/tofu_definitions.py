@@ -50,8 +50,8 @@ DEFINITIONS: dict[str, str] = {
     "comparability.similarity names, mean over rows; closer-look itself takes longer answers for real authors and "
     "world facts",
     "entailment": "closer-look: share of rows in which, by the judge that comparability.entailment names, the "
-    "generation entails the answer (forget) or the answer the generation (other sets); no where ROUGE-L recall is "
-    "below 0.1",
+    "generation entails the answer (forget; of people all sets) or the answer the generation (other sets); no where "
+    "ROUGE-L recall is below 0.1",
     "refusal_entailment": "paper 002: share of forget rows whose generation entails the refusal drawn for that "
     "row, by the same judge and rule; by the lexical proxy, which takes refusals in other words for different, any "
     f"refusal of the list. {_MISSED}",

@@ -29,6 +29,7 @@ def text_columns(
     tokenize: Callable[[str], list[str]],
     similarity: Similarity,
     judge: Judge,
+    generation_first: bool,
     refusals: Sequence[str] = (),
 ) -> Columns:
     """Return the columns that closer-look adds to a set's.
@@ -39,6 +40,7 @@ def text_columns(
         tokenize: The model's tokenizer, from text to tokens.
         similarity: Compares generation and answer.
         judge: Says whether one entails the other.
+        generation_first: Whether the generation is to entail the answer; else the answer the generation.
         refusals: Answers that refuse; a forget row is set against one of them, the same in every evaluation. A
             judge by wording would find hardly any two of them alike: for it, the row is set against one that its
             generation entails, where there is one.
@@ -47,7 +49,7 @@ def text_columns(
     found: Columns = {
         "token_entropy": [token_entropy(tokenize(text)) for text in generations],
         "similarity": list(similarity(list(zip(generations, answers, strict=True)))),
-        "entailed": entailed(generations, answers, judge, generation_first=name == "forget"),
+        "entailed": entailed(generations, answers, judge, generation_first=generation_first),
     }
     if name == "forget" and refusals:
         # A string seed goes through SHA-512: the same on every machine.
