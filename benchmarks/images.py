@@ -29,8 +29,9 @@ from torchvision import transforms
 
 from unlearnkit.artifacts import atomic_write_json
 from unlearnkit.batches import ImageTraits
-from unlearnkit.datamodules.augmentation import crop_and_flip, row_keys
+from unlearnkit.datamodules.augmentation import crop_and_flip
 from unlearnkit.evaluators.base import versions
+from unlearnkit.keyed_draws import row_keys
 from unlearnkit.models import ImageClassifier
 from unlearnkit.models.image_classifier import CIFAR_MEAN, CIFAR_STD
 from unlearnkit.study.environment import hardware

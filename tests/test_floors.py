@@ -5,7 +5,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "unlearnkit"
 FLOORS = [
-    {"errors", "batches", "artifacts", "packaged", "sharding", "reduction", "host"},
+    {"errors", "batches", "artifacts", "packaged", "sharding", "reduction", "host", "keyed_draws"},
     {"gradients", "metrics", "synthetic", "optim", "plots"},
     {"models", "objectives", "strategies", "alignment", "datamodules", "evaluators"},
     {"modules"},
@@ -14,7 +14,7 @@ FLOORS = [
     {"cli"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-PLAIN_TORCH = {"gradients", "objectives", "strategies", "optim", "host", "reduction", "sharding"}
+PLAIN_TORCH = {"gradients", "objectives", "strategies", "optim", "host", "reduction", "sharding", "keyed_draws"}
 LONGEST = 400
 FILES = sorted(PACKAGE.rglob("*.py"))
 INSIDE = [path for path in FILES if path.name not in ("__init__.py", "__main__.py") or path.parent != PACKAGE]

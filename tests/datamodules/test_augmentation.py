@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.nn.functional import pad
 
-from unlearnkit.datamodules.augmentation import _mixed, crop_and_flip, row_keys
+from unlearnkit.datamodules.augmentation import crop_and_flip
+from unlearnkit.keyed_draws import row_keys
 
 
 def keys(n, seed=0, round_=0):
@@ -74,13 +75,3 @@ def test_a_row_is_augmented_alike_in_any_division_of_the_batch():
         for rank in range(world):
             own = slice(rank, None, world)
             assert torch.equal(crop_and_flip(images[own], row_keys(3, 5, rows[own])), whole[own])
-
-
-def test_words_are_mixed_as_splitmix64_mixes_them():
-    """Its first three outputs for the seed 1234567, as published."""
-    golden = 0x9E3779B97F4A7C15
-    states = [(1234567 + golden * n) % 2**64 for n in (1, 2, 3)]
-    mixed = _mixed(torch.tensor([state - 2**64 * (state >= 2**63) for state in states]))
-    assert [word % 2**64 for word in mixed.tolist()] == [
-        6457827717110365317, 3203168211198807973, 9817491932198370423
-    ]  # fmt: skip

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from unlearnkit.artifacts import Split
 from unlearnkit.batches import ImageTraits, LabelledBatch
-from unlearnkit.datamodules.augmentation import crop_and_flip, row_keys
+from unlearnkit.datamodules.augmentation import crop_and_flip
 from unlearnkit.datamodules.base import EpochLength, ForgetRetainDataModule, Part, TrainOn
 from unlearnkit.datamodules.image_files import ImageSet, load_images
 from unlearnkit.datamodules.image_selection import ForgetSet
 from unlearnkit.errors import ConfigurationError, DataError, UnknownNameError
+from unlearnkit.keyed_draws import row_keys
 
 Augmentation = Literal["none", "crop", "crop_flip"]
 
