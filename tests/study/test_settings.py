@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -40,6 +42,17 @@ def test_the_key_depends_on_data_and_model_and_not_on_methods_or_seeds() -> None
 def test_one_set_of_options_builds_fresh_objects() -> None:
     one = setting()
     assert one.build(0, "full").model is not one.build(0, "full").model
+
+
+def test_a_target_of_a_named_architecture_is_loaded_from_its_folder(tmp_path: Path) -> None:
+    shaped = ["--model.shape=phi-1.5", "--model.width=32", "--model.layers=1", "--data.vocab_size=300"]
+    chosen = setting(*shaped)
+    built = chosen.build(0, "full")
+    built.data.setup()
+    built.model.materialize(built.data.tokenizer)
+    built.model.save(tmp_path, built.data.tokenizer)
+    loaded = chosen.target(tmp_path)
+    torch.testing.assert_close(loaded.state_dict(), built.model.state_dict())
 
 
 def test_the_optimizer_of_the_target_is_a_choice() -> None:

@@ -210,7 +210,9 @@ class Setting:
         parser = ArgumentParser(exit_on_error=False)
         parser.add_subclass_arguments(nn.Module, "model", required=True)
         section = self.section("model")
-        section["init_args"] = {**section["init_args"], "name": str(folder)}
+        # A shape says what to draw, not what was saved.
+        drawn = dict.fromkeys({"shape", "width"} & set(section["init_args"]))
+        section["init_args"] = {**section["init_args"], **drawn, "name": str(folder)}
         model: nn.Module = parser.instantiate(parser.parse_object({"model": section})).model
         return model
 
