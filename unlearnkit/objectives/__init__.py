@@ -20,13 +20,16 @@ from unlearnkit.objectives.nll_and_distance import NLLAndDistance
 from unlearnkit.objectives.nll_and_kl import NLLAndKL
 from unlearnkit.objectives.npo import NPO
 from unlearnkit.objectives.random_labels import RandomLabels
+from unlearnkit.objectives.replay import Replay
 from unlearnkit.objectives.rloo import RLOO
 from unlearnkit.objectives.rmu import RMU
 from unlearnkit.objectives.satimp import SatImp
 from unlearnkit.objectives.simnpo import SimNPO
 from unlearnkit.objectives.undial import UNDIAL
+from unlearnkit.objectives.uniform_pixels import UniformPixels
 from unlearnkit.objectives.wga import WGA
 from unlearnkit.objectives.with_distance import WithDistance
+from unlearnkit.objectives.wrong_condition import WrongCondition
 
 __all__ = [
     "CEU",
@@ -54,7 +57,10 @@ __all__ = [
     "Objective",
     "PerSample",
     "RandomLabels",
+    "Replay",
     "SatImp",
     "SimNPO",
+    "UniformPixels",
     "WithDistance",
+    "WrongCondition",
 ]
