@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from unlearnkit.errors import ConfigurationError
+from unlearnkit.strategies import ForgetOnly
 from unlearnkit.testing.lesson import (
     accuracy,
     authors,
@@ -16,6 +17,7 @@ from unlearnkit.testing.lesson import (
     news,
     recall,
     train_net,
+    unlearned,
 )
 from unlearnkit.testing.notebook import SetUp
 
@@ -95,3 +97,14 @@ def test_what_learns_the_news_has_their_context():
     model = learned(data, SetUp(0), epochs=1, max_length=192)
     assert model.context_length == 192
     assert max(len(block.ids) for block in data.samples("train")) <= 192
+
+
+def test_unlearning_leaves_the_target_and_shows_every_fifth_round():
+    target = learned(authors("full", count=10, questions=3), SetUp(0), epochs=1)
+    before, pair = fresh(target), authors("pair", count=10, questions=3)
+    seen = []
+    model = unlearned(target, pair, ForgetOnly(), 11, look=lambda t, found: seen.append((t, found)))
+    assert seen == [(5, model), (10, model)]
+    assert all(torch.equal(a, b) for a, b in zip(target.parameters(), before.parameters(), strict=True))
+    batch = pair.batch(0)["forget"]
+    assert model.losses(batch).sum() > target.losses(batch).sum() + 1

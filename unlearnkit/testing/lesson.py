@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +17,11 @@ from unlearnkit.datamodules.base import TrainOn
 from unlearnkit.datamodules.muse_corpus import Forget
 from unlearnkit.errors import ConfigurationError
 from unlearnkit.evaluators import TOFUEvaluator
+from unlearnkit.host import PlainHost
 from unlearnkit.models import CausalLM
 from unlearnkit.modules import FinetuningModule
+from unlearnkit.objectives import NLL, AscentNLL
+from unlearnkit.strategies import Strategy
 from unlearnkit.study.quiet import quiet
 from unlearnkit.testing.notebook import SetUp
 
@@ -216,6 +220,35 @@ def recall(model: CausalLM, data: TOFU) -> dict[str, float]:
     """Return what a model says of the authors: ``forget_rouge``, ``forget_fact``, ``retain_rouge``, ``retain_fact``."""
     found = TOFUEvaluator(truth_ratio=False, sets=["forget", "retain"]).evaluate(model, data)["summary"]
     return {name: found[name] for name in ("forget_rouge", "forget_fact", "retain_rouge", "retain_fact")}
+
+
+def unlearned(
+    target: CausalLM,
+    data: TOFU,
+    strategy: Strategy,
+    rounds: int,
+    lr: float = 1e-3,
+    look: Callable[[int, CausalLM], None] | None = None,
+) -> CausalLM:
+    """Return a copy of the target after rounds of ascent on the forget side and descent on the retain side, by AdamW.
+
+    Args:
+        target: What it starts from; it stays as it is.
+        data: ``train_on="pair"``.
+        strategy: Joins the two sides.
+        rounds: How many.
+        lr: Learning rate.
+        look: Is shown round and model after every fifth round.
+    """
+    model: CausalLM = fresh(target)
+    data.setup("fit")
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.0)
+    host = PlainHost(model, forget=AscentNLL(), retain=NLL(), optimizer=optimizer)
+    for round_ in range(rounds):
+        strategy.step(host, data.batch(round_))
+        if look is not None and (round_ + 1) % 5 == 0:
+            look(round_ + 1, model)
+    return model
 
 
 def fresh(model: nn.Module) -> Any:
