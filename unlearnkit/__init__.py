@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         TOFUEvaluator,
     )
     from unlearnkit.host import PlainHost
-    from unlearnkit.models import CausalLM, ImageClassifier, LoRA
+    from unlearnkit.models import CausalLM, DiffusionModel, ImageClassifier, LoRA
     from unlearnkit.modules import FinetuningModule, UnlearningModule
     from unlearnkit.objectives import (
         CEU,
@@ -93,6 +93,7 @@ _HOMES = {
     "ConFIG": "unlearnkit.strategies",
     "DPO": "unlearnkit.objectives",
     "DWA": "unlearnkit.strategies",
+    "DiffusionModel": "unlearnkit.models",
     "DualOptim": "unlearnkit.optim",
     "DualOptimPlus": "unlearnkit.optim",
     "DualProj": "unlearnkit.strategies",
@@ -179,6 +180,7 @@ __all__ = [
     "CausalLM",
     "ClassificationEvaluator",
     "ConFIG",
+    "DiffusionModel",
     "DualOptim",
     "DualOptimPlus",
     "DualProj",

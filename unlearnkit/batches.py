@@ -41,11 +41,17 @@ class LabelledBatch(TypedDict):
     """Inputs with one class label each."""
 
     inputs: Tensor
-    """``[batch, ...]``."""
+    """``[batch, ...]``; images are bytes, or floating point as the network takes them (latents)."""
     targets: Tensor
     """``[batch]``, int64."""
     index: Tensor
     """``[batch]``, int64; the row of each sample in its data set."""
+    keys: NotRequired[Tensor]
+    """``[batch]``, int64; what the draws of each sample's loss are made of. Of diffusion data only."""
+    conditions: NotRequired[Tensor]
+    """``[batch]``, int64; classes that a diffusion model is told in place of the targets, none dropped."""
+    steps: NotRequired[Tensor]
+    """``[batch]``, int64; time steps of a diffusion model in place of drawn ones."""
 
 
 TRAITS = "traits.json"
