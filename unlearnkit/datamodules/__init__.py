@@ -2,6 +2,7 @@
 
 from unlearnkit.datamodules.alternative_answers import alternative_prompt, write_alternatives
 from unlearnkit.datamodules.base import EpochLength, ForgetRetainDataModule, TrainOn
+from unlearnkit.datamodules.diffusion_images import DiffusionImages
 from unlearnkit.datamodules.image_files import ImageSet, load_images
 from unlearnkit.datamodules.image_selection import ForgetSet
 from unlearnkit.datamodules.images import Images
@@ -27,6 +28,7 @@ __all__ = [
     "MUSE",
     "TOFU",
     "Block",
+    "DiffusionImages",
     "Encoder",
     "EpochLength",
     "ForgetRetainDataModule",

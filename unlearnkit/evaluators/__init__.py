@@ -2,6 +2,7 @@
 
 from unlearnkit.evaluators.base import Evaluation, Evaluator, read, require_comparable, write
 from unlearnkit.evaluators.classification import ClassificationEvaluator
+from unlearnkit.evaluators.generation import GenerationEvaluator
 from unlearnkit.evaluators.muse import MUSEEvaluator
 from unlearnkit.evaluators.muse_requests import scalability, sustainability
 from unlearnkit.evaluators.preferences import PreferencesEvaluator
@@ -11,6 +12,7 @@ __all__ = [
     "ClassificationEvaluator",
     "Evaluation",
     "Evaluator",
+    "GenerationEvaluator",
     "MUSEEvaluator",
     "PreferencesEvaluator",
     "TOFUEvaluator",

@@ -185,7 +185,7 @@ def require_comparable(evaluation: Evaluation, reference: Evaluation, sets: Iter
         sets: Evaluation sets whose numbers of rows, and rows where both say which, must be the same.
 
     Raises:
-        MismatchError: Another benchmark, format, split, tokenizer, number of rows or other rows.
+        MismatchError: Another benchmark, format, split, tokenizer, protocol, number of rows or other rows.
 
     >>> facts = {"format": 1, "split_hash": "a", "tokenizer_hash": "t", "n": {"forget": 40}}
     >>> mine = {"benchmark": "tofu", "comparability": facts}
@@ -200,10 +200,13 @@ def require_comparable(evaluation: Evaluation, reference: Evaluation, sets: Iter
             "`reference` must be the evaluation of the retrained model. Found something else "
             f"({type(reference).__name__}). Pass what its evaluate returned, or read(path)."
         )
-    remedy = "Evaluate the retrained model on the same data, split and tokenizer, and pass that."
+    remedy = "Evaluate the retrained model on the same data, split and tokenizer, in the same way, and pass that."
     mine, other = evaluation["comparability"], reference["comparability"]
     pairs = {"benchmark": (evaluation.get("benchmark"), reference.get("benchmark"))}
     pairs |= {key: (mine.get(key), other.get(key)) for key in ("format", "split_hash", "tokenizer_hash")}
+    protocols = [facts.get("protocol") or {} for facts in (mine, other)]
+    for key in sorted(protocols[0].keys() | protocols[1].keys()):
+        pairs[f"protocol[{key!r}]"] = (protocols[0].get(key), protocols[1].get(key))
     for name in sets:
         for key in ("n", "n_truth_ratio"):
             pairs[f"{key}[{name!r}]"] = (mine.get(key, {}).get(name), other.get(key, {}).get(name))
