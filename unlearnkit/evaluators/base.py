@@ -200,7 +200,9 @@ def require_comparable(evaluation: Evaluation, reference: Evaluation, sets: Iter
             "`reference` must be the evaluation of the retrained model. Found something else "
             f"({type(reference).__name__}). Pass what its evaluate returned, or read(path)."
         )
-    remedy = "Evaluate the retrained model on the same data, split and tokenizer, in the same way, and pass that."
+    remedy = (
+        "Evaluate the retrained model on the same data, split and tokenizer, in the same way, and pass that."
+    )
     mine, other = evaluation["comparability"], reference["comparability"]
     pairs = {"benchmark": (evaluation.get("benchmark"), reference.get("benchmark"))}
     pairs |= {key: (mine.get(key), other.get(key)) for key in ("format", "split_hash", "tokenizer_hash")}
