@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from unlearnkit.evaluators.classification import BETTER
+from unlearnkit.evaluators.generation_definitions import BETTER as OF_GENERATION
 from unlearnkit.evaluators.muse_definitions import DEFINITIONS as OF_MUSE
 from unlearnkit.evaluators.muse_definitions import higher_is_better as better_on_muse
 from unlearnkit.evaluators.preferences_definitions import DEFINITIONS as OF_PREFERENCES
 from unlearnkit.evaluators.preferences_definitions import higher_is_better as better_of_preferences
 from unlearnkit.evaluators.tofu_definitions import higher_is_better
-from unlearnkit.plots.quantities import ARROWS, QUANTITIES, axis_label, quantity
+from unlearnkit.plots.quantities import ARROWS, GENERATION, QUANTITIES, axis_label, quantity
 
 
 @pytest.mark.parametrize("key", QUANTITIES)
@@ -40,13 +41,28 @@ def test_results_that_say_nothing_leave_the_defaults() -> None:
     assert quantity("utility", {"higher_is_better": None}) == quantity("utility", {}) == quantity("utility")
 
 
-@pytest.mark.parametrize("key", [key for key in QUANTITIES if key not in ("round", "seconds")])
+_OF_IMAGES_ALONE = set(OF_GENERATION) - set(GENERATION)
+
+
+@pytest.mark.parametrize("key", sorted(set(QUANTITIES) - {"round", "seconds"} - _OF_IMAGES_ALONE))
 def test_the_defaults_are_the_evaluator_s_directions(key: str) -> None:
     images = key in BETTER and key not in ("forget_loss", "retain_loss")  # losses have both
     texts = better_on_muse if key in OF_MUSE else higher_is_better
     texts = better_of_preferences if key in OF_PREFERENCES and key not in OF_MUSE else texts
     stated = {"higher_is_better": {key: BETTER[key] if images else texts(key)}}
     assert quantity(key, stated).better == quantity(key).better
+
+
+@pytest.mark.parametrize("key", sorted(OF_GENERATION))
+def test_where_images_are_generated_keys_have_meanings_and_directions_of_their_own(key: str) -> None:
+    words = {True: "up", False: "down", "near reference": "near"}
+    found = quantity(key, {"evaluation": "generation"})
+    if key in QUANTITIES:
+        assert found.better == words[OF_GENERATION[key]]
+        assert found.meaning.endswith(".")
+        assert max(map(len, found.brief)) <= 5
+    assert quantity(key) == quantity(key, {"evaluation": "classification"})
+    assert (found == quantity(key)) == (key not in GENERATION)
 
 
 def test_an_unknown_key_has_a_name_and_no_direction() -> None:

@@ -132,6 +132,24 @@ PROFILES = {
         where_known=("forget_class_test_accuracy",),
         followed=("forget_accuracy", "retain_accuracy", "test_accuracy", "mia_entropy_member_rate"),
     ),
+    "generation": Profile(
+        columns=(
+            "forget_accuracy", "retain_accuracy", "fid", "kid", "precision", "recall", "forget_entropy",
+            "forget_probability", "forget_blank", "retain_loss", "seconds",
+        ),
+        forget="forget_accuracy",
+        keep="retain_accuracy",
+        beside=("fid", "kid", "precision", "recall", "forget_entropy"),
+        tolerance=0.05,
+        abbreviations=(
+            "FA, RA: accuracy of a classifier of held-out images on images asked for of forgotten and of kept classes; "
+            "FID, KID, prec., rec.: images of kept classes against real ones; F ent, F prob: entropy of that "
+            "classifier's prediction and its probability of the class asked for, of forgotten classes; F blank: all "
+            "black or white; R loss: denoising loss of the retain images."
+        ),
+        where_known=("fid", "kid", "precision", "recall"),
+        followed=("forget_accuracy", "retain_accuracy", "forget_loss", "retain_loss"),
+    ),
 }  # fmt: skip
 """By the name that an evaluation carries as its benchmark."""
 

@@ -263,6 +263,36 @@ QUANTITIES: dict[str, Quantity] = {
             "Mean Jensen-Shannon divergence from the retrained model's predictions of the forget images, nats.",
         ),
         Quantity(
+            "forget_entropy", "forget entropy", ("F", "ent"), "up", "loss",
+            "Mean entropy of the judge's prediction of images asked for of forgotten classes, nats: high where they "
+            "look like nothing in particular.",
+        ),
+        Quantity(
+            "forget_blank", "blank forget images", ("F", "blank"), "down", "fraction",
+            "Share of images asked for of forgotten classes that are all black or all white.",
+        ),
+        Quantity(
+            "retain_blank", "blank retain images", ("R", "blank"), "down", "fraction",
+            "The same of the classes that are kept.",
+        ),
+        Quantity(
+            "fid", "FID", ("FID",), "down", "loss",
+            "Frechet distance of images of kept classes from real ones, in the features that the protocol names; "
+            "comparable within one protocol only.",
+        ),
+        Quantity(
+            "kid", "KID", ("KID",), "down", "loss",
+            "Squared maximum mean discrepancy of the same images in the same features; about 0 where they are alike.",
+        ),
+        Quantity(
+            "precision", "precision", ("prec.",), "up", "fraction",
+            "Share of images of kept classes that lie among real ones.",
+        ),
+        Quantity(
+            "recall", "recall", ("rec.",), "up", "fraction",
+            "Share of real images of kept classes that lie among the generated ones.",
+        ),
+        Quantity(
             "seconds", "seconds", ("secs",), "down", "seconds",
             "Wall time of the training or unlearning run, without evaluation.",
         ),
@@ -273,6 +303,38 @@ QUANTITIES: dict[str, Quantity] = {
 }  # fmt: skip
 """Every quantity known by name."""
 
+_OF_IMAGES = "of the classes that are kept: what must be kept."
+
+GENERATION: dict[str, Quantity] = {
+    quantity.key: quantity
+    for quantity in (
+        Quantity(
+            "forget_accuracy", "forget accuracy", ("FA",), "down", "fraction",
+            "Share of images asked for of forgotten classes that the held-out judge takes for the class asked for; "
+            "0 is forgotten.",
+        ),
+        Quantity(
+            "retain_accuracy", "kept accuracy", ("RA",), "up", "fraction", f"The same {_OF_IMAGES}",
+        ),
+        Quantity(
+            "forget_probability", "forget probability", ("F", "prob"), "down", "fraction",
+            "Mean probability that the judge gives the class asked for, of forgotten classes.",
+        ),
+        Quantity(
+            "retain_probability", "kept probability", ("R", "prob"), "up", "fraction", f"The same {_OF_IMAGES}",
+        ),
+        Quantity(
+            "forget_loss", "forget denoising loss", ("F", "loss"), "near", "loss",
+            f"Denoising loss of the forget images, with fixed noise. {_OVER}",
+        ),
+        Quantity(
+            "retain_loss", "retain denoising loss", ("R", "loss"), "down", "loss",
+            "The same of the retain images.",
+        ),
+    )
+}  # fmt: skip
+"""What keys of other benchmarks are where images are generated."""
+
 _DIRECTIONS: dict[Any, Better] = {True: "up", False: "down", "near reference": "near"}
 
 
@@ -281,7 +343,8 @@ def quantity(key: str, results: Mapping[str, Any] | None = None) -> Quantity:
 
     Args:
         key: A key of a summary or a path; an unknown one gets its key as name and no direction.
-        results: A results dict; its ``higher_is_better`` is read where it has one.
+        results: A results dict; its ``higher_is_better`` is read where it has one, and its ``evaluation``, by which a
+            key may have a meaning of its own.
 
     >>> quantity("retain_rouge").better, quantity("my_score").name
     ('up', 'my score')
@@ -290,6 +353,8 @@ def quantity(key: str, results: Mapping[str, Any] | None = None) -> Quantity:
     """
     name = key.replace("_", " ")
     found = QUANTITIES.get(key, Quantity(key, name, tuple(name.split()), None))
+    if (results or {}).get("evaluation") == "generation":
+        found = GENERATION.get(key, found)
     stated = (results or {}).get("higher_is_better") or {}
     return replace(found, better=_DIRECTIONS.get(stated.get(key), found.better))
 
