@@ -13,6 +13,9 @@ from unlearnkit.batches import ForgetRetainBatch, Side, micro_batches
 from unlearnkit.errors import ConfigurationError
 from unlearnkit.sharding import scale_
 
+VANISHED = 1e-30
+"""Weighted count at or below which a batch counts as having none: in fp32 its quotient would be 0 / 0."""
+
 
 class SampleWeights(Protocol):
     """What a host asks of weights that follow samples by their index."""
@@ -51,7 +54,7 @@ def objective_loss(
     total, count = (torch.stack(parts).sum() if len(parts) > 1 else parts[0] for parts in (sums, counts))
     everywhere = rank_sum(torch.stack([total.detach().double(), count]))
     # All masked on every rank: the loss is zero, still attached, so that each rank's backward runs.
-    whole = torch.where(everywhere[1] > 0, everywhere[1], 1.0).to(total.dtype)
+    whole = torch.where(everywhere[1] > VANISHED, everywhere[1], 1.0).to(total.dtype)
     loss = total / whole
     if world > 1:
         loss = loss * world
@@ -104,7 +107,7 @@ def accumulated_gradients(
         if position < len(micros) - 1:
             accumulate(total)
     everywhere = rank_sum(torch.stack(totals).sum(0))
-    whole = torch.where(everywhere[1] > 0, everywhere[1], 1.0)
+    whole = torch.where(everywhere[1] > VANISHED, everywhere[1], 1.0)
     value = everywhere[0] / whole
     if penalty is not None:
         total = total + penalty * (whole / world / estimate).to(total.dtype)

@@ -66,6 +66,23 @@ def test_what_each_run_trains_on() -> None:
     assert indices(make(retain_side="retain").samples("retain")) == others
 
 
+def test_by_reward_leaves_out_what_is_mislabelled_on_either_forget_side() -> None:
+    options: dict[str, Any] = {"mislabel_rate": 1 / 3, "data_seed": 0}
+    for side in ("forget", "pairs"):
+        everything, kept = (
+            make(**options, forget_side=side),
+            make(**options, forget_side=side, by_reward=True),
+        )
+        assert everything.split.hash == kept.split.hash
+        wrong = set(indices(everything.samples("forget"))) - set(indices(kept.samples("forget")))
+        assert wrong and len(wrong) < len(everything.samples("forget"))
+        assert everything.reward is not None
+        for row in everything.pairs_of("forget" if side == "forget" else "pairs"):
+            chosen, rejected = everything.reward([row.prompt] * 2, [row.chosen, row.rejected])
+            assert (row.index in wrong) == (rejected >= chosen)
+    assert indices(make(by_reward=True).samples("forget")) == indices(make().samples("forget"))
+
+
 def test_all_runs_share_split_and_tokenizer_whatever_their_sides() -> None:
     runs = [
         make(train_on="full"),
@@ -233,6 +250,11 @@ def test_margins_after_a_few_steps_of_dpo_are_positive() -> None:
             {"retain_side": "guidance"},
             ConfigurationError,
             "`positive_guidance` must be above 0 where guidance is all",
+        ),
+        (
+            {"by_reward": True, "path": "folder"},
+            ConfigurationError,
+            "`by_reward` must come with generated pairs, whose true reward is known. Found path='folder'",
         ),
         ({"max_characters": 0}, ConfigurationError, "`max_characters` must be 1 or above. Found 0"),
         (

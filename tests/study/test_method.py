@@ -106,6 +106,17 @@ def test_a_rate_is_the_forget_sides_where_there_are_two() -> None:
     )
 
 
+def test_epochs_of_a_given_length_are_rounds_and_stay_as_many() -> None:
+    """U2A returns to the target at each epoch, so a comparison's rounds are an epoch's."""
+    method = load_method("preferences/u2a_npo")
+    assert (method.rounds, method.epoch_length) == (110, 10)
+    longer = method.with_rounds(30)
+    assert (longer.rounds, longer.epoch_length) == (330, 30)
+    assert longer.model["init_args"]["scheduler"]["init_args"] == {"T_0": 30}
+    assert method.with_rounds(10) is method and method.with_rounds(None) is method
+    assert load_method("preferences/npo").epoch_length is None
+
+
 def test_bad_input(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match=r"ga, ga_gd, ga_gd_alternate, .* Did you mean 'npo'"):
         load_method("npoo")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
+import pytest
+import yaml
 from rich.console import Console
 
 from unlearnkit.artifacts import read_json
+from unlearnkit.packaged import CONFIGS
 from unlearnkit.study.comparison import compare
 from unlearnkit.study.matched import matched_table
 from unlearnkit.study.table import print_tables, summary
@@ -83,3 +87,42 @@ def test_it_runs_and_reports_alignment_beside_forgetting(tmp_path: Path) -> None
     text = io.StringIO()
     print_tables(results, Console(file=text, width=80))
     assert "At matched forgetting" in text.getvalue() and "rew." in text.getvalue()
+
+
+@pytest.mark.filterwarnings("ignore:`lam` must be above:unlearnkit.errors.UnlearnKitWarning")
+def test_the_quickstart_in_small(tmp_path: Path) -> None:
+    """DPO and RLOO get pairs, the others negatives; U2A makes all its epochs, each of the comparison's rounds."""
+    options: dict[str, Any] = {
+        "config": "preferences/quickstart.yaml",
+        "out": str(tmp_path / "run"),
+        "data__pairs": 160,
+        "data__prompts": 40,
+        "data__vocab_size": 400,
+        "model__hidden_size": 16,
+        "model__layers": 1,
+        "model__heads": 2,
+        "evaluator__max_new_tokens": 4,
+        "finetune__epochs": 1,
+        "rounds": 2,
+        "path__every": 2,
+        "path__rows": 2,
+    }
+    results = compare(**options, methods=["dpo", "rloo", "u2a_gdiff"])
+    rows = {row["method"]: row for row in results["rows"]}
+    assert results["protocol"]["data_options"] == {
+        "dpo": {"forget_side": "pairs"},
+        "rloo": {"forget_side": "pairs"},
+        "u2a_gdiff": {"epoch_length": 2},
+    }
+    assert rows["dpo"]["rounds"] == rows["rloo"]["rounds"] == 2
+    assert 6 <= rows["u2a_gdiff"]["rounds"] <= 22 and rows["u2a_gdiff"]["rounds"] % 2 == 0
+    written = yaml.safe_load((tmp_path / "run" / "seed0" / "dpo" / "config.yaml").read_text())
+    assert written["method"]["forget_side"] == "pairs"
+    keys = {name: row["key"] for name, row in rows.items()}
+    # Another side of the data is another run.
+    own = tmp_path / "dpo.yaml"
+    text = (CONFIGS / "preferences" / "dpo.yaml").read_text()
+    own.write_text(text.replace("forget_side: pairs", "forget_side: forget"))
+    changed = compare(**options, methods=[str(own)])
+    new = {row["method"]: row["key"] for row in changed["rows"]}
+    assert new["target"] == keys["target"] and new["dpo"] != keys["dpo"]

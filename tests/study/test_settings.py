@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from unlearnkit.errors import ConfigurationError, UnknownNameError
+from unlearnkit.packaged import method_names as method_names_of_all
 from unlearnkit.packaged import resolve_configs
-from unlearnkit.study.method import load_method
+from unlearnkit.study.method import Method, load_method
 from unlearnkit.study.settings import Finetune, Setting, comparison_parser
 
 
@@ -72,7 +73,7 @@ def test_methods_bring_their_own_batches_only_where_asked_to() -> None:
     assert method.batch_sizes == {"forget_batch_size": 26, "retain_batch_size": 230}
     assert setting().batch_sizes(method) == {}
     own = setting("--method_batches=true").batch_sizes(method)
-    data = setting().build(0, "pair", model=False, batch_sizes=own).data
+    data = setting().build(0, "pair", model=False, data_options=own).data
     assert (data.batch_sizes["forget"], data.batch_sizes["retain"]) == (26, 230)
 
 
@@ -80,3 +81,41 @@ def test_methods_bring_their_own_batches_only_where_asked_to() -> None:
 def test_finetune_rules(bad: dict[str, float]) -> None:
     with pytest.raises(ConfigurationError, match=f"finetune.{next(iter(bad))}` must be above 0"):
         Finetune(**bad)  # type: ignore[arg-type]
+
+
+PREFERENCES = ("--config", "preferences/quickstart.yaml")
+
+
+def own_method(folder: Path, data: str) -> Method:
+    path = folder / "own.yaml"
+    path.write_text(f"# Own: mine.\nmodel: {{class_path: UnlearningModule}}\ndata: {data}\n")
+    return load_method(str(path))
+
+
+def test_methods_bring_the_data_options_that_are_left_to_them(tmp_path: Path) -> None:
+    parser = comparison_parser()
+    here = Setting(parser, parser.parse_args(resolve_configs([*PREFERENCES, "--data.pairs=60"])))
+    dpo = load_method("preferences/dpo")
+    assert here.own_options(dpo) == here.data_options(dpo) == {"forget_side": "pairs"}
+    assert here.own_options(load_method("preferences/ga")) == {}
+    data = here.build(3, "pair", model=False, data_options=here.data_options(dpo)).data
+    assert (data.forget_side, data.pairs, data.seed) == ("pairs", 60, 3)
+    # What the data are is said by the comparison, whatever data the method's file was written for.
+    mixed = own_method(tmp_path, "{class_path: Preferences, init_args: {pairs: 90, positive_guidance: 0.2}}")
+    assert here.own_options(mixed) == {"positive_guidance": 0.2}
+    assert here.own_options(load_method("tofu/npo")) == {}
+    assert here.own_options(own_method(tmp_path, "{init_args: {by_reward: true}}")) == {"by_reward": True}
+
+
+def test_options_that_a_data_module_does_not_have_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"(?s)`data` of the method must.*'own'.*'forgot_side' is"):
+        setting().own_options(own_method(tmp_path, "{class_path: TOFU, init_args: {forgot_side: pairs}}"))
+    with pytest.raises(ConfigurationError, match="`data.forget_side` of the method must be an option.*'dpo'"):
+        setting().own_options(load_method("preferences/dpo"))
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in method_names_of_all() if not name.startswith("preferences/")]
+)
+def test_older_methods_have_no_options_of_their_own(name: str) -> None:
+    assert setting("--method_batches=true").own_options(load_method(name)) == {}

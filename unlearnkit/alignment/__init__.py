@@ -5,6 +5,7 @@ from unlearnkit.alignment.gain_selectors import GainFilter, GainSelector, GivenS
 from unlearnkit.alignment.gains import MarginalGains
 from unlearnkit.alignment.judges import Judge, RuleJudge
 from unlearnkit.alignment.learned_reward import HubReward, LearnedReward
+from unlearnkit.alignment.plain_selectors import RandomSelector, RewardSelector
 from unlearnkit.alignment.policy_gradient_j import Estimate, PolicyGradientJ
 from unlearnkit.alignment.preference_margin_j import PreferenceMarginJ
 from unlearnkit.alignment.reward_model import (
@@ -30,8 +31,10 @@ __all__ = [
     "MarginalGains",
     "PolicyGradientJ",
     "PreferenceMarginJ",
+    "RandomSelector",
     "Reward",
     "RewardModel",
+    "RewardSelector",
     "RewardWeightedJ",
     "RuleJudge",
     "Selection",

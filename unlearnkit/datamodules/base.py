@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch.distributed
 from lightning.pytorch import LightningDataModule
@@ -56,6 +56,9 @@ class ForgetRetainDataModule(LightningDataModule):
         ConfigurationError: A number is out of its range.
         UnknownNameError: ``train_on`` or ``epoch_length`` is none of the names above.
     """
+
+    method_options: ClassVar[tuple[str, ...]] = ("epoch_length",)
+    """Options that say how a method unlearns and not what the data are: ``compare`` takes them of a method's YAML."""
 
     _split: Split | None = None
 

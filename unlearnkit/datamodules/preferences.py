@@ -55,6 +55,8 @@ class Preferences(QuestionData):
         test_prompts: Prompts to test on; None takes 2000, or a seventh of fewer than 14000.
         forget_side: Whether unlearning gets the negatives to ``forget`` or the preference ``pairs``, for DPO and RLOO.
         retain_side: ``positives``, ``retain`` (the remaining negatives too) or ``guidance`` alone.
+        by_reward: Whether the forget side leaves out rejected answers of no lower true reward than the chosen ones:
+            what a rival that sees the reward, as U2A does, would take. For generated pairs only.
         positive_guidance: Share of the preference pairs whose chosen answers join the retain side (paper 004, table
             10: 0 to .6), from the first of a hash's order on.
         tokenizer: Name or folder of a tokenizer; None takes the model's where it has a name, else trains one.
@@ -87,6 +89,14 @@ class Preferences(QuestionData):
     benchmark = "preferences"
     """What evaluations of it are called."""
 
+    method_options = (
+        "epoch_length",
+        "forget_side",
+        "retain_side",
+        "positive_guidance",
+        "by_reward",
+    )
+
     def __init__(
         self,
         path: str | None = None,
@@ -106,6 +116,7 @@ class Preferences(QuestionData):
         test_prompts: int | None = None,
         forget_side: ForgetSide = "forget",
         retain_side: RetainSide = "positives",
+        by_reward: bool = False,
         positive_guidance: float = 0.0,
         tokenizer: str | None = None,
         vocab_size: int = 600,
@@ -156,6 +167,11 @@ class Preferences(QuestionData):
                 "`positive_guidance` must be above 0 where guidance is all that the retain side has. Found 0.0. Set "
                 "positive_guidance=0.2, or retain_side=positives."
             )
+        if by_reward and path is not None:
+            raise ConfigurationError(
+                f"`by_reward` must come with generated pairs, whose true reward is known. Found path={path!r}. Leave "
+                "it out, or filter the file by a reward of your own."
+            )
         require_positive(max_pairs=max_pairs, max_characters=max_characters, evaluation_rows=evaluation_rows)
         self.path = path
         self.form: Form | None = form
@@ -173,6 +189,7 @@ class Preferences(QuestionData):
         self.test_prompts = test_prompts
         self.forget_side: ForgetSide = forget_side
         self.retain_side: RetainSide = retain_side
+        self.by_reward = by_reward
         self.positive_guidance = positive_guidance
         self.evaluation_rows = evaluation_rows
         self._pairs: list[PreferencePair] = []
@@ -224,15 +241,23 @@ class Preferences(QuestionData):
             return super().samples(part)
         split, rows, drawn = self.split, self._known_rows(), self.partition
         if part == "forget":
-            if self.forget_side == "pairs":
-                return [rows[2 * number + 1] for number in drawn.pairs]
-            return [rows[number] for number in split.forget]
+            chosen = (
+                [2 * number + 1 for number in drawn.pairs] if self.forget_side == "pairs" else split.forget
+            )
+            return [rows[number] for number in chosen if not self.by_reward or self._truly_rejected(number)]
         kept = {
             "positives": [2 * number for number in drawn.positives],
             "retain": list(split.retain),
             "guidance": [],
         }[self.retain_side]
         return [rows[number] for number in kept + [2 * number for number in self._guides()]]
+
+    def _truly_rejected(self, number: int) -> bool:
+        """Say whether a rejected answer has the lower true reward of its pair."""
+        row = self._preference_row(number)
+        assert self.reward is not None
+        chosen, rejected = self.reward([row.prompt] * 2, [row.chosen, row.rejected])
+        return rejected < chosen
 
     def _guides(self) -> list[int]:
         """Return the preference pairs whose chosen answers guide: more of them hold those of fewer."""

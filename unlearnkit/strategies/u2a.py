@@ -69,7 +69,8 @@ class U2A(Strategy):
     Args:
         inner: Makes the rounds; ``ForgetOnly`` for the paper's GA and NPO, ``FixedWeights`` for GradDiff.
         selector: Makes weights of gains: ``unlearnkit.alignment.GainFilter`` (gain above 0, entropy weights) for
-            users, ``GrowingSelector`` for the paper's algorithm, ``GivenSelection`` for weights made before.
+            users, ``GrowingSelector`` for the paper's algorithm, ``GivenSelection`` for weights made before,
+            ``RandomSelector`` and ``RewardSelector`` to compare with.
         alignment: J; None where the selector needs no gains.
         rounds: T, most outer rounds; 1 selects once, at the target.
         delta: Least decrease of g with which the search goes on, in J's unit.
@@ -170,9 +171,10 @@ class U2A(Strategy):
             self._start = StartingPoint(model)
 
     def bind(self, datamodule: Any) -> None:
-        """Let J take what it needs of the data (prompts, tokenizer, pairs)."""
-        if hasattr(self.alignment, "bind"):
-            self.alignment.bind(datamodule)
+        """Let J and the selector take what they need of the data (prompts, tokenizer, pairs, rewards)."""
+        for one in (self.alignment, self.selector):
+            if hasattr(one, "bind"):
+                one.bind(datamodule)
 
     @property
     def readings(self) -> dict[str, float]:

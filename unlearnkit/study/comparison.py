@@ -150,6 +150,7 @@ def checked_methods(setting: Setting) -> list[Method]:
         )
     for method in methods:
         method.build(nn.Identity())
+        setting.own_options(method)
     return methods
 
 
@@ -244,9 +245,9 @@ def _folder(out: Path, seed: int) -> Path:
 
 
 def _listed(setting: Setting, method: Method) -> list[Any]:
-    """Return what batch sizes add to a method's key: nothing where they are the comparison's."""
-    sizes = setting.batch_sizes(method)
-    return [sizes] if sizes else []
+    """Return what data options of its own add to a method's key: nothing where it has none."""
+    options = setting.data_options(method)
+    return [options] if options else []
 
 
 def _reference(folder: Path) -> dict[str, Any]:

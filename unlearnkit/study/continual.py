@@ -169,7 +169,7 @@ def _sequence(
             rounds = method.rounds
             before, its_key = latest[method.name]
             # The key of the run before is in this one's: what is redone early is redone later as well.
-            own = content_hash([key, its_key, method.content, rounds, setting.batch_sizes(method)])
+            own = content_hash([key, its_key, method.content, rounds, setting.data_options(method)])
             place = folder / method.name
             row = _found(place, own, split, progress)
             if row is None:

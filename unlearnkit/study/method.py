@@ -32,8 +32,9 @@ class Method:
         label: Name as in the papers, the first words of the file's first comment.
         model: The ``model`` section (class path and arguments of the UnlearningModule).
         callbacks: The ``trainer.callbacks`` section.
-        rounds: ``trainer.max_steps``.
+        rounds: ``trainer.max_steps``, or ``trainer.max_epochs`` times the rounds of an epoch where ``data`` says both.
         batch_sizes: ``forget_batch_size`` and ``retain_batch_size`` of the ``data`` section, where it has them.
+        data: The ``data`` section; ``Setting.own_options`` says what a comparison takes of it.
     """
 
     name: str
@@ -42,6 +43,13 @@ class Method:
     callbacks: list[dict[str, Any]] = field(default_factory=list)
     rounds: int = 60
     batch_sizes: dict[str, int] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def epoch_length(self) -> int | None:
+        """Rounds of an epoch where the YAML gives their number: U2A starts each epoch from the target."""
+        length = (self.data.get("init_args") or {}).get("epoch_length")
+        return length if isinstance(length, int) else None
 
     @property
     def content(self) -> dict[str, Any]:
@@ -67,21 +75,32 @@ class Method:
         """Return the method over another number of rounds; None leaves it.
 
         What the YAML spans over its whole run ends with the run: ``T_max`` of a cosine and ``forget_fade`` where they
-        are its number of rounds. Half of either would leave a rate or a forget loss that hardly fell.
+        are its number of rounds. Half of either would leave a rate or a forget loss that hardly fell. A method in
+        epochs of a given length keeps their number: their length is changed, and a cosine's restarts (``T_0``) with it.
 
         >>> short = load_method("cifar10/sfron").with_rounds(60).model["init_args"]
         >>> short["scheduler"]["init_args"], short["strategy"]["init_args"]["forget_fade"]
         ({'T_max': 60}, 60)
+        >>> load_method("preferences/u2a_ga").with_rounds(30).rounds  # 11 epochs
+        330
         """
-        if rounds is None or rounds == self.rounds:
+        length = self.epoch_length
+        before = self.rounds if length is None else length
+        if rounds is None or rounds == before:
             return self
         arguments = dict(self.model["init_args"])
-        for section, name in (("scheduler", "T_max"), ("strategy", "forget_fade")):
+        for section, name in (("scheduler", "T_max"), ("scheduler", "T_0"), ("strategy", "forget_fade")):
             own: Any = arguments.get(section)
             given = own.get("init_args", {}) if isinstance(own, dict) else {}
-            if given.get(name) == self.rounds:
+            if given.get(name) == before:
                 arguments[section] = {**own, "init_args": {**given, name: rounds}}
-        return replace(self, model={**self.model, "init_args": arguments}, rounds=rounds)
+        changed = replace(self, model={**self.model, "init_args": arguments})
+        if length is None:
+            return replace(changed, rounds=rounds)
+        options = {**self.data["init_args"], "epoch_length": rounds}
+        return replace(
+            changed, rounds=self.rounds // length * rounds, data={**self.data, "init_args": options}
+        )
 
     def build(self, model: nn.Module, seed: int = 0) -> tuple[UnlearningModule, list[Callback]]:
         """Instantiate the module around a model, and its callbacks.
@@ -171,15 +190,24 @@ def load_method(name: str, benchmark: str = "tofu") -> Method:
         )
     first = text.splitlines()[0] if text.startswith("#") else f"# {path.stem}:"
     trainer = content.get("trainer", {}) or {}
-    data = (content.get("data") or {}).get("init_args") or {}
+    data = content.get("data") or {}
+    options = data.get("init_args") or {}
     return Method(
         name=path.stem,
         label=first.lstrip("# ").split(":")[0],
         model=content["model"],
         callbacks=list(trainer.get("callbacks") or []),
-        rounds=int(trainer.get("max_steps", 60)),
-        batch_sizes={name: int(data[name]) for name in BATCH_SIZES if name in data},
+        rounds=_rounds(trainer, options.get("epoch_length")),
+        batch_sizes={name: int(options[name]) for name in BATCH_SIZES if name in options},
+        data=data,
     )
+
+
+def _rounds(trainer: dict[str, Any], epoch_length: Any) -> int:
+    """Return how many rounds a method makes: as many steps, or epochs of a given length."""
+    if "max_steps" not in trainer and "max_epochs" in trainer and isinstance(epoch_length, int):
+        return int(trainer["max_epochs"]) * epoch_length
+    return int(trainer.get("max_steps", 60))
 
 
 def _rate(text: str) -> float:

@@ -34,6 +34,7 @@ def protocol(setting: Setting, methods: list[Method], rows: list[dict[str, Any]]
         "seeds": list(setting.config.seeds),
         "target_seed": setting.config.target_seed,
         "batch_sizes": {method.name: setting.batch_sizes(method) for method in methods},
+        "data_options": {method.name: own for method in methods if (own := setting.own_options(method))},
         "finetune": setting.section("finetune"),
         "rounds": {method.name: method.rounds for method in methods},
         "methods": {method.name: method.content for method in methods},

@@ -127,8 +127,8 @@ def unlearn_with(
         The run's row; a run whose loss diverged has the message under ``diverged``, and the numbers
         of its weights before that round.
     """
-    sizes = setting.batch_sizes(method)
-    built = setting.build(seed, "pair", str(target / "tokenizer"), model=False, batch_sizes=sizes)
+    options = setting.data_options(method)
+    built = setting.build(seed, "pair", str(target / "tokenizer"), model=False, data_options=options)
     built.model = setting.target(target / "model")
     built.evaluator = built.evaluator.with_start(lambda: setting.target(target / "model"))
     module, callbacks = method.build(built.model, seed)
@@ -201,8 +201,7 @@ def _conclude(
     progress.advance(EVALUATION_COST)
     config = {name: setting.section(name) for name in ("data", "model", "evaluator", "finetune", "path")}
     if method is not None:
-        sizes = setting.batch_sizes(method)
-        config["method"] = method.content | {"rounds": method.rounds} | sizes
+        config["method"] = method.content | {"rounds": method.rounds} | setting.data_options(method)
     with atomic_folder(folder) as temporary:
         atomic_write_text(temporary / "config.yaml", yaml.safe_dump(config, sort_keys=False))
         built.data.split.save(temporary / "split.json")

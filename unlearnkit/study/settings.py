@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import importlib
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any, Literal
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
@@ -110,7 +112,10 @@ def comparison_parser() -> ArgumentParser:
         help="whether methods draw batches of the sizes in their YAML instead of the comparison's",
     )
     parser.add_argument(
-        "--rounds", type=int | None, default=None, help="rounds; default: each method's max_steps"
+        "--rounds",
+        type=int | None,
+        default=None,
+        help="rounds (of an epoch where a method goes by epochs, as U2A); default: its own",
     )
     parser.add_argument("--out", type=str | None, default=None, help="folder; default: runs/<name>-<hash>")
     parser.add_argument("--name", type=str, default="compare", help="first part of the default folder")
@@ -171,13 +176,49 @@ class Setting:
         """Return the batch sizes that a method brings itself, where the comparison leaves them to methods."""
         return method.batch_sizes if self.config.method_batches else {}
 
+    def own_options(self, method: Method) -> dict[str, Any]:
+        """Return the data options that a method brings itself: those that its data module leaves to methods.
+
+        The rest of a method's ``data`` section says what the data are, which the comparison says for all.
+
+        Raises:
+            ConfigurationError: The method's data module has no such option, or the comparison's has not.
+        """
+        here = str(self.config.data.class_path)
+        if not method.data.get("init_args"):
+            return {}
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_subclass_arguments(ForgetRetainDataModule, "data", instantiate=False)
+        try:
+            parsed = parser.parse_object({"data": {"class_path": here} | copy.deepcopy(method.data)})
+        except ArgumentError as error:
+            raise ConfigurationError(
+                f"`data` of the method must have options of its data module alone. Found in {method.name!r}: {error}. "
+                "`unlearnkit fit --data.help NAME` lists them."
+            ) from error
+        module, _, name = str(parsed.data.class_path).rpartition(".")
+        left: tuple[str, ...] = getattr(importlib.import_module(module), name).method_options
+        own = {name: value for name, value in method.data["init_args"].items() if name in left}
+        unknown = sorted(set(own) - set(vars(self.config.data.init_args)))
+        if unknown:
+            raise ConfigurationError(
+                f"`data.{unknown[0]}` of the method must be an option of the comparison's data module. Found in "
+                f"{method.name!r}, which is made for {method.data.get('class_path')}, where the comparison has {here}. "
+                "Take it out of the method's YAML, or leave the method out."
+            )
+        return own
+
+    def data_options(self, method: Method) -> dict[str, Any]:
+        """Return what a method's run has in place of the comparison's data options: its own, and its batch sizes."""
+        return self.batch_sizes(method) | self.own_options(method)
+
     def build(
         self,
         seed: int,
         train_on: str,
         tokenizer: str | None = None,
         model: bool = True,
-        batch_sizes: dict[str, int] | None = None,
+        data_options: dict[str, Any] | None = None,
     ) -> Namespace:
         """Instantiate data, evaluator and, where asked for, the model for one run.
 
@@ -186,13 +227,13 @@ class Setting:
             train_on: ``full`` for the target, ``retain`` for the reference, ``pair`` to unlearn.
             tokenizer: Folder of the target's tokenizer, once it is there.
             model: Whether the model is built too (a method brings the target instead).
-            batch_sizes: Batch sizes in place of the comparison's.
+            data_options: Options of the data module in place of the comparison's.
         """
         config = self.config.clone()
         config.data.init_args.train_on = train_on
         config.data.init_args.seed = seed
-        for name, size in (batch_sizes or {}).items():
-            config.data.init_args[name] = size
+        for name, value in (data_options or {}).items():
+            config.data.init_args[name] = value
         if tokenizer is not None and "tokenizer" in config.data.init_args:
             config.data.init_args.tokenizer = tokenizer
         if config.data.init_args.get("knowledge", False) is None:
