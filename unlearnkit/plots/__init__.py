@@ -8,6 +8,7 @@ from unlearnkit.plots.palette import ROLES, Role, Style, figure_style, method_st
 from unlearnkit.plots.parabola import Fit, parabola
 from unlearnkit.plots.profiles import PROFILES, Profile, profile
 from unlearnkit.plots.quantities import QUANTITIES, Better, Quantity, quantity
+from unlearnkit.plots.sample_grid import sample_grid
 from unlearnkit.plots.tradeoff import tradeoff
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "profile",
     "quantity",
     "render",
+    "sample_grid",
     "save",
     "tradeoff",
 ]
