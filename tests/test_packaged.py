@@ -110,11 +110,12 @@ def test_methods_are_the_files_with_an_unlearning_module():
         ("idk_ap", "IDK", "AnswerPreservation"),
     ],
 )
-def test_paper_002s_pairs_come_in_its_five_ways_of_stepping(pair, forget, retain):
+def test_paper_002s_pairs_come_in_its_six_ways_of_stepping(pair, forget, retain):
     ways = {
         "": ("FixedWeights", "torch.optim.AdamW", 32),
         "_alternate": ("Alternate", "torch.optim.AdamW", 32),
         "_dual_optim": ("Alternate", "DualOptim", 32),
+        "_dual_optim_8bit": ("Alternate", "DualOptim", 8),
         "_dual_optim_plus": ("Alternate", "DualOptimPlus", 32),
         "_dual_optim_plus_8bit": ("Alternate", "DualOptimPlus", 8),
     }
@@ -138,4 +139,21 @@ def test_paper_002s_pairs_come_in_its_five_ways_of_stepping(pair, forget, retain
         weights.append(settings.get("forget_weight", 1.0) * (1 - c) / c)
         parts = [optimizer["init_args"].get(side, {}).get("init_args") for side in ("forget", "retain")]
         assert {part["weight_decay"] for part in (parts if parts[0] else [optimizer["init_args"]])} == {0.01}
-    assert weights == pytest.approx([0.1 if pair in ("me_gd", "dpo_gd") else 1.0] * 5, rel=2e-3)
+    assert weights == pytest.approx([0.1 if pair in ("me_gd", "dpo_gd") else 1.0] * 6, rel=2e-3)
+
+
+def test_every_objective_of_language_models_has_a_row_on_tofu():
+    rows = [
+        yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())["model"]["init_args"]
+        for name in method_names()
+        if name.startswith("tofu/")
+    ]
+    forget, retain = ({row[side]["class_path"] for row in rows} for side in ("forget", "retain"))
+    assert forget >= {
+        "AscentNLL", "NPO", "SimNPO", "DPO", "IDK", "MaxEntropy", "Mismatch", "LLMU", "RMU", "UNDIAL", "WGA", "SatImp",
+        "CEU", "LogitMargin",
+    }  # fmt: skip
+    assert retain >= {
+        "NLL", "KLToReference", "FDivergence", "NLLAndDistance", "AnswerPreservation", "HiddenToReference",
+    }  # fmt: skip
+    assert "PrimalDual" in {row["strategy"]["class_path"] for row in rows}
