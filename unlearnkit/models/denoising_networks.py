@@ -104,7 +104,7 @@ def small_shape(
         )
     if network == "unet":
         _refuse_of_other("unet", {"heads": heads, "patch_size": patch_size})
-        config = _unet(width or 32, layers or 1, multipliers or [1, 2], dropout)
+        config = _unet(width or 32, layers or 1, [1, 2] if multipliers is None else multipliers, dropout)
     else:
         _refuse_of_other("dit", {"multipliers": multipliers})
         config = _dit(width or 64, layers or 4, heads or 4, patch_size or 2, dropout)

@@ -70,8 +70,10 @@ def load_parts(name: str) -> Parts:
         )
     diffusers = diffusers_library()
     try:
-        network = diffusers.DiTTransformer2DModel.from_pretrained(name, subfolder="transformer")
+        network = _whole(diffusers.DiTTransformer2DModel, name, subfolder="transformer")
         scheduler = diffusers.DDIMScheduler.from_pretrained(name, subfolder="scheduler")
+    except ArtifactError:
+        raise
     except Exception as error:  # the hub's errors are of many kinds, and so are those of broken files
         raise DataNotFoundError(
             f"`name` must be a folder of a saved model, or a DiT pipeline of diffusers, e.g. facebook/DiT-XL-2-256. "
@@ -95,9 +97,10 @@ def _own(folder: Path) -> Parts:
             "Save the model again with this version."
         )
     try:
-        # low_cpu_mem_usage would leave what a file lacks on the meta device.
-        network = kinds[kind].from_pretrained(folder / "network", low_cpu_mem_usage=False)
+        network = _whole(kinds[kind], str(folder), subfolder="network")
         scheduler = diffusers.DDPMScheduler.from_pretrained(folder / "scheduler")
+    except ArtifactError:
+        raise
     except Exception as error:
         raise ArtifactError(
             f"`name` must be a folder with whole weights. Found {str(folder)!r}, which cannot be read "
@@ -112,6 +115,22 @@ def _own(folder: Path) -> Parts:
         )
     vae = VAESource(str(folder), "vae") if (folder / "vae").is_dir() else None
     return Parts(without_own_dropout(network), scheduler, vae, traits)
+
+
+def _whole(kind: Any, name: str, subfolder: str) -> Any:
+    """Load a network; diffusers itself would draw at random what the file lacks, and say so in a warning.
+
+    Raises:
+        ArtifactError: A weight is missing.
+    """
+    network, found = kind.from_pretrained(name, subfolder=subfolder, output_loading_info=True)
+    missing = sorted(found["missing_keys"])
+    if missing:
+        raise ArtifactError(
+            f"`{subfolder}` must hold all weights of a {kind.__name__}. Found none of {', '.join(missing[:3])}, which "
+            f"makes {len(missing)} missing. Save the model again, or download it again."
+        )
+    return network
 
 
 def _traits(path: Path) -> ImageTraits:
