@@ -83,6 +83,21 @@ def test_by_reward_leaves_out_what_is_mislabelled_on_either_forget_side() -> Non
     assert indices(make(by_reward=True).samples("forget")) == indices(make().samples("forget"))
 
 
+def test_by_kind_parts_safety_from_utility(tmp_path: Path) -> None:
+    """Refusals to harmful prompts are learned on one side, answers to harmless ones on the other."""
+    data = make(by_kind=True, alternatives="chosen")
+    kinds = {row.index: row.kind for part in ("forget", "positives") for row in data.pairs_of(part)}  # type: ignore[arg-type]
+    assert {kinds[row.index] for row in data.samples("forget")} == {"harmful"}
+    assert {kinds[row.index + 1] for row in data.samples("retain")} == {"harmless"}
+    assert set(indices(data.samples("forget"))) < set(indices(make().samples("forget")))
+    assert make(by_kind=True).split.hash == make().split.hash
+    write_preferences_folder(tmp_path, form="ultrafeedback", pairs=120, prompts=40)
+    with pytest.raises(
+        DataError, match="`by_kind` must come with harmful prompts on the forget side. Found none"
+    ):
+        make(path=str(tmp_path), by_kind=True).samples("forget")
+
+
 def test_all_runs_share_split_and_tokenizer_whatever_their_sides() -> None:
     runs = [
         make(train_on="full"),

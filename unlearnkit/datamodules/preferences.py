@@ -15,7 +15,7 @@ from unlearnkit.datamodules.preferences_files import load_preferences
 from unlearnkit.datamodules.preferences_rows import PreferenceRow, content, put_together, usable_pairs
 from unlearnkit.datamodules.preferences_split import PairPart, Partition, partition, write_manifest
 from unlearnkit.datamodules.question_data import QuestionData, QuestionRows, require_positive
-from unlearnkit.errors import ConfigurationError, UnknownNameError
+from unlearnkit.errors import ConfigurationError, DataError, UnknownNameError
 
 ForgetSide = Literal["forget", "pairs"]
 """Whose rejected answers the forget side has: those to be forgotten, or those of the preference pairs."""
@@ -57,6 +57,8 @@ class Preferences(QuestionData):
         retain_side: ``positives``, ``retain`` (the remaining negatives too) or ``guidance`` alone.
         by_reward: Whether the forget side leaves out rejected answers of no lower true reward than the chosen ones:
             what a rival that sees the reward, as U2A does, would take. For generated pairs only.
+        by_kind: Whether the forget side has harmful prompts alone and the retain side the others: safety and utility
+            data apart, as in paper 002's safety alignment. Only where the pairs say what kind a prompt is.
         positive_guidance: Share of the preference pairs whose chosen answers join the retain side (paper 004, table
             10: 0 to .6), from the first of a hash's order on.
         tokenizer: Name or folder of a tokenizer; None takes the model's where it has a name, else trains one.
@@ -117,6 +119,7 @@ class Preferences(QuestionData):
         forget_side: ForgetSide = "forget",
         retain_side: RetainSide = "positives",
         by_reward: bool = False,
+        by_kind: bool = False,
         positive_guidance: float = 0.0,
         tokenizer: str | None = None,
         vocab_size: int = 600,
@@ -190,6 +193,7 @@ class Preferences(QuestionData):
         self.forget_side: ForgetSide = forget_side
         self.retain_side: RetainSide = retain_side
         self.by_reward = by_reward
+        self.by_kind = by_kind
         self.positive_guidance = positive_guidance
         self.evaluation_rows = evaluation_rows
         self._pairs: list[PreferencePair] = []
@@ -244,13 +248,27 @@ class Preferences(QuestionData):
             chosen = (
                 [2 * number + 1 for number in drawn.pairs] if self.forget_side == "pairs" else split.forget
             )
-            return [rows[number] for number in chosen if not self.by_reward or self._truly_rejected(number)]
+            found = [rows[number] for number in chosen if not self.by_reward or self._truly_rejected(number)]
+            return self._of_kind(found, harmful=True)
         kept = {
             "positives": [2 * number for number in drawn.positives],
             "retain": list(split.retain),
             "guidance": [],
         }[self.retain_side]
-        return [rows[number] for number in kept + [2 * number for number in self._guides()]]
+        found = [rows[number] for number in kept + [2 * number for number in self._guides()]]
+        return self._of_kind(found, harmful=False)
+
+    def _of_kind(self, rows: list[QARow], harmful: bool) -> list[QARow]:
+        if not self.by_kind:
+            return rows
+        found = [row for row in rows if (self._preference_row(row.index).kind == "harmful") == harmful]
+        if not found:
+            raise DataError(
+                f"`by_kind` must come with {'harmful' if harmful else 'harmless'} prompts on the "
+                f"{'forget' if harmful else 'retain'} side. Found none of {len(rows)}. Leave it out, or give each row "
+                "a kind, harmful or harmless."
+            )
+        return found
 
     def _truly_rejected(self, number: int) -> bool:
         """Say whether a rejected answer has the lower true reward of its pair."""
