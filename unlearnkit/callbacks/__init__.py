@@ -5,6 +5,7 @@ from unlearnkit.callbacks.evaluate_every import EvaluateEvery
 from unlearnkit.callbacks.forget_target import ForgetTarget
 from unlearnkit.callbacks.frozen_statistics import FrozenStatistics
 from unlearnkit.callbacks.gen import GeN
+from unlearnkit.callbacks.moving_average import MovingAverage
 from unlearnkit.callbacks.run_folder import RunFolder
 from unlearnkit.callbacks.weight_mask import WeightMask
 
@@ -14,6 +15,7 @@ __all__ = [
     "ForgetTarget",
     "FrozenStatistics",
     "GeN",
+    "MovingAverage",
     "RunFolder",
     "WeightMask",
 ]
