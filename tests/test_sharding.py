@@ -5,7 +5,15 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from unlearnkit.sharding import first_element, local_part, replicas, reshard, scale_, sharded_modules
+from unlearnkit.sharding import (
+    first_element,
+    local_part,
+    replicas,
+    reshard,
+    scale_,
+    sharded_modules,
+    sum_over_parts,
+)
 
 
 def test_a_whole_tensor_is_its_own_part() -> None:
@@ -27,3 +35,12 @@ def test_scale_keeps_types_and_works_in_place() -> None:
 def test_a_model_that_is_whole_has_nothing_to_reshard() -> None:
     assert sharded_modules(nn.Sequential(nn.Linear(2, 2))) == []
     reshard([])
+
+
+def test_parts_of_whole_tensors_are_summed_with_their_gradient() -> None:
+    """Of sharded ones: NLLAndDistance and Replay in tests/distributed/test_diffusion.py."""
+    weights = [torch.ones(2, requires_grad=True), torch.ones(1, 3, requires_grad=True)]
+    total = sum_over_parts([(one**2).sum() for one in weights], list(weights))
+    total.backward()
+    assert total.item() == 5.0
+    assert weights[1].grad is not None and weights[1].grad.tolist() == [[2.0] * 3]

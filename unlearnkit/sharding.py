@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, Partial, Replicate
 
 from unlearnkit.errors import ConfigurationError
 
@@ -56,6 +56,27 @@ def first_element(tensor: Tensor) -> int:
         start = min(tensor.device_mesh.get_local_rank(dimension) * chunk, rows)
         row, rows = row + start, min(chunk, rows - start)
     return row * math.prod(tensor.shape[1:])
+
+
+def sum_over_parts(parts: list[Tensor], parameters: list[Tensor]) -> Tensor:
+    """Return the sum of numbers that were computed from this rank's parts of parameters, 0-d, with its gradient.
+
+    Sharded parameters make a DTensor, whose ``full_tensor()`` is the sum over all ranks. DTensor's own arithmetic does
+    not serve here: it gathers what it takes for broadcast, a weight of one row, for which other ranks have no room.
+
+    Args:
+        parts: A 0-d tensor of each parameter's ``local_part``.
+        parameters: Sharded alike, or all whole.
+
+    >>> sum_over_parts([torch.tensor(1.0), torch.tensor(2.0)], [torch.zeros(1), torch.zeros(1)]).item()
+    3.0
+    """
+    total = torch.stack(parts).sum()
+    first = parameters[0]
+    if not isinstance(first, DTensor):
+        return total
+    once = [Replicate() if where.is_replicate() else Partial() for where in first.placements]
+    return DTensor.from_local(total, first.device_mesh, once, run_check=False)
 
 
 @torch.no_grad()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from unlearnkit.errors import ConfigurationError
@@ -16,7 +15,7 @@ from unlearnkit.objectives.base import (
     require_not_negative,
     require_reference,
 )
-from unlearnkit.sharding import reshard, sharded_modules
+from unlearnkit.sharding import local_part, reshard, sharded_modules, sum_over_parts
 
 
 class NLLAndDistance(Objective):
@@ -77,9 +76,8 @@ def squared_distance(model: Any, target: Any, argument: str, objective: Objectiv
         )
     reshard(sharded_modules(target))
     there = dict(target.named_parameters())
+    trained = {name: own for name, own in model.named_parameters() if own.requires_grad}
     squares = [
-        (own - there[name].detach()).square().sum()
-        for name, own in model.named_parameters()
-        if own.requires_grad
+        (local_part(own) - local_part(there[name].detach())).square().sum() for name, own in trained.items()
     ]
-    return torch.stack(squares).sum()
+    return sum_over_parts(squares, list(trained.values()))

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from unlearnkit.gradients.saliency import mean_gradients
-from unlearnkit.sharding import reshard, sharded_modules
+from unlearnkit.sharding import local_part, reshard, sharded_modules, sum_over_parts
 
 
 @contextmanager
@@ -66,12 +65,12 @@ def fisher_distance(model: nn.Module, target: nn.Module, fisher: dict[str, Tenso
     """
     reshard(sharded_modules(target))
     there = dict(target.named_parameters())
+    trained = {name: own for name, own in model.named_parameters() if own.requires_grad}
     squares = [
-        (fisher[name] * (own - there[name].detach()).square()).sum()
-        for name, own in model.named_parameters()
-        if own.requires_grad
+        (local_part(fisher[name]) * (local_part(own) - local_part(there[name].detach())).square()).sum()
+        for name, own in trained.items()
     ]
-    return torch.stack(squares).sum()
+    return sum_over_parts(squares, list(trained.values()))
 
 
 def _in_form_of(parameter: Tensor, whole: Tensor) -> Tensor:
