@@ -190,7 +190,8 @@ class DiffusionModel(nn.Module):
         """Return the blocks, which FSDP2 shards one by one."""
         network: Any = self.network
         if kind_of(network) == "dit":
-            return list(network.transformer_blocks)
+            # The last layer borrows the first block's embedding of time and class, outside that block's own call.
+            return list(network.transformer_blocks)[1:]
         return [*network.down_blocks, network.mid_block, *network.up_blocks]
 
     # ------------------------------------------------------------------------------- protocol
