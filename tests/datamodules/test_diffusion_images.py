@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tests.datamodules.autoencoders import tiny_autoencoder
+from unlearnkit.batches import ImageTraits
 from unlearnkit.datamodules import DiffusionImages, ForgetSet
 from unlearnkit.errors import ConfigurationError, DataError, UnknownNameError
 from unlearnkit.keyed_draws import row_keys
@@ -104,6 +106,24 @@ def test_bad_input():
         ready().reference_images([2], 1, "train")
     with pytest.raises(UnknownNameError, match=r"forget\.classes"):
         ready(forget=ForgetSet(classes=["cat"]))
+
+
+def test_latents_take_the_place_of_pixels(tmp_path):
+    vae = tiny_autoencoder(tmp_path / "vae", channels=1)
+    data = ready(vae=str(tmp_path / "vae"), latents=str(tmp_path / "kept"), per_class=6)
+    pixels = ready(per_class=6)
+    assert data.split.hash == pixels.split.hash and data.pixel_traits == pixels.traits
+    assert data.traits == ImageTraits(classes=10, channels=4, height=4)
+    for rows in ([3, 7, 50], [60, 61]):
+        found, plain = data.collate(rows), pixels.collate(rows)
+        mean = vae.encode(plain["inputs"] / 127.5 - 1).latent_dist.mean
+        torch.testing.assert_close(found["inputs"], mean * vae.config.scaling_factor)
+        assert torch.equal(found["keys"], plain["keys"]) and torch.equal(found["targets"], plain["targets"])
+    assert data.batch(0)["forget"]["inputs"].dtype == torch.float32
+    assert data.reference_images([1]).dtype == torch.uint8 and data.held_out_images()[0].dtype == torch.uint8
+    assert data.target_recipe == "dit/finetune.yaml"
+    with pytest.raises(ConfigurationError, match="`flip` must be false"):
+        DiffusionImages(flip=True, vae="vae")
 
 
 def test_its_own_recipe():

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from unlearnkit.errors import ArtifactError
-from unlearnkit.evaluators.packed import pack, unpack
+from unlearnkit.evaluators.packed import pack, pack_images, unpack, unpack_images
 from unlearnkit.metrics.functional.membership import js_divergence
 
 
@@ -49,3 +49,19 @@ def test_damaged_content_is_refused(damage: dict[str, object]) -> None:
         unpack(pack(torch.tensor([[0.25, 0.75]])) | damage)
     with pytest.raises(ArtifactError, match="`packed` must be what"):
         unpack([[0.25, 0.75]])
+
+
+def test_images_come_back_as_they_were() -> None:
+    images = torch.randint(
+        0, 256, (2, 3, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    back = unpack_images(json.loads(json.dumps(pack_images(images))))
+    assert torch.equal(back, images)
+    flat = pack_images(torch.zeros(10, 3, 32, 32, dtype=torch.uint8))
+    assert len(flat["zlib"]) < 200
+
+
+@pytest.mark.parametrize("damage", [{"zlib": "ADQ"}, {"zlib": None}, {"shape": [3]}])
+def test_damaged_images_are_refused(damage: dict[str, object]) -> None:
+    with pytest.raises(ArtifactError, match="`packed` must be what `pack_images` returned, whole"):
+        unpack_images(pack_images(torch.zeros(1, 1, 2, 2, dtype=torch.uint8)) | damage)

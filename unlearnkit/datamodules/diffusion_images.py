@@ -15,6 +15,7 @@ from unlearnkit.datamodules.base import EpochLength, TrainOn
 from unlearnkit.datamodules.image_files import ImageSet
 from unlearnkit.datamodules.image_selection import ForgetSet
 from unlearnkit.datamodules.images import Images, _first_of_each, _of_one_kind
+from unlearnkit.datamodules.latents import Encoder
 from unlearnkit.errors import ConfigurationError, DataError, UnknownNameError
 from unlearnkit.keyed_draws import derived, row_keys
 
@@ -43,7 +44,9 @@ class DiffusionImages(Images):
         first_classes: Use only so many classes, the first ones; None uses all.
         per_class: Training images of each class to use, its first ones, held-out ones included; None uses all.
         size: Height and width to scale to; None wants all images of one size already.
-        flip: Whether half of the training images are mirrored, drawn anew each round.
+        flip: Whether half of the training images are mirrored, drawn anew each round; not of latents.
+        vae: Folder or name on the hub of an ``AutoencoderKL``: batches then hold latents in place of pixels.
+        latents: Folder in which latents are kept from one run to the next; None takes the user's cache.
         forget_batch_size: Forget images in a round, over all ranks.
         retain_batch_size: Retain images in a round, over all ranks.
         train_batch_size: Images in a batch when training on one stream, and when evaluating.
@@ -74,6 +77,8 @@ class DiffusionImages(Images):
         per_class: int | None = None,
         size: int | None = None,
         flip: bool = False,
+        vae: str | None = None,
+        latents: str | None = None,
         forget_batch_size: int = 64,
         retain_batch_size: int = 64,
         train_batch_size: int = 64,
@@ -102,8 +107,15 @@ class DiffusionImages(Images):
             raise ConfigurationError(
                 f"`held_out` must lie in [0, 1), a fraction of each class. Found {held_out}. Use e.g. 0.5."
             )
+        if flip and vae is not None:
+            raise ConfigurationError(
+                "`flip` must be false with a `vae`: a latent has no mirror image. Found true. Leave it out."
+            )
         self.held_out = held_out
         self.flip = flip
+        self.vae = vae
+        self.latents = latents
+        self._latents: tuple[Tensor, Tensor] | None = None
         self._held_out: list[int] = []
 
     # -------------------------------------------------------------------------------- set-up
@@ -128,6 +140,18 @@ class DiffusionImages(Images):
         self._retained = found.labels[torch.tensor(retain)].unique().tolist()  # type: ignore[no-untyped-call]
         self._train = found
         self._test = _of_one_kind(found, self._load("test"), self.source)
+        if self.vae is not None:
+            encoder = Encoder(self.vae, self.latents)
+            self._latents = (encoder.latents(self._train), encoder.latents(self._test))
+
+    @property
+    def traits(self) -> ImageTraits:
+        """Classes, channels and height of what batches hold, known after ``setup``."""
+        pixels = self.pixel_traits
+        if self._latents is None:
+            return pixels
+        _, channels, height, _ = self._latents[0].shape
+        return ImageTraits(pixels.classes, channels, height)
 
     def _hold_out(self, found: ImageSet) -> Tensor:
         """Mark the images that no generator is trained on, [n] bool: of each class those of the smallest hashes."""
@@ -166,7 +190,7 @@ class DiffusionImages(Images):
         >>> DiffusionImages("my/pictures").target_recipe
         'ddpm/finetune.yaml --data.source=my/pictures'
         """
-        recipe = "ddpm/finetune.yaml"
+        recipe = f"{'ddpm' if self.vae is None else 'dit'}/finetune.yaml"
         return recipe if self.source == "digits" else f"{recipe} --data.source={self.source}"
 
     # ---------------------------------------------------------------------------- real images
@@ -244,9 +268,14 @@ class DiffusionImages(Images):
     # ------------------------------------------------------------------------------- samples
 
     def collate(self, samples: Sequence[int]) -> Any:
-        """Cut one batch out, with the keys of evaluation."""
+        """Cut one batch out: ``inputs`` uint8, or latents fp32; with the keys of evaluation."""
         batch: Any = super().collate(samples)
-        return batch | {"keys": row_keys(self.seed, EVALUATION, batch["index"])}
+        index = batch["index"]
+        if self._latents is not None:
+            train, test = self._latents
+            from_test = len(index) and index[0] >= len(train)
+            batch["inputs"] = test[index - len(train)] if from_test else train[index]
+        return batch | {"keys": row_keys(self.seed, EVALUATION, index)}
 
     def probe_batch(self, side: Side, round_: int) -> Any:
         """Return a batch of one side drawn independently of training, its noise too: of (seed, round, rank)."""

@@ -55,11 +55,12 @@ def sample_grid(
     blocks = {name: np.asarray(images) for name, images in samples.items()}
     _check(blocks, classes, forgotten)
     heights = [images.shape[1] * (1 + GAP) + BETWEEN for images in blocks.values()]
+    height = grid_height(classes, [images.shape[1] for images in blocks.values()])
     with figure_style():
-        axes = notebook_axes(grid_height(len(classes), heights)) if ax is None else ax
+        axes = notebook_axes(height) if ax is None else ax
         top = 0.0
         middles = []
-        for images, height in zip(blocks.values(), heights, strict=True):
+        for images, own_height in zip(blocks.values(), heights, strict=True):
             for column, own in enumerate(images):
                 for row, image in enumerate(own):
                     left, up = column * (1 + GAP), top + row * (1 + GAP)
@@ -71,12 +72,12 @@ def sample_grid(
                         extent=(left, left + 1, up + 1, up),
                         interpolation="nearest",
                     )
-            middles.append(top + (height - BETWEEN - GAP) / 2)
+            middles.append(top + (own_height - BETWEEN - GAP) / 2)
             for name in forgotten:
                 frame = Rectangle(
                     (list(classes).index(name) * (1 + GAP) - GAP / 2, top - GAP / 2),
                     1 + GAP,
-                    height - BETWEEN,
+                    own_height - BETWEEN,
                     fill=False,
                     edgecolor=FORGOTTEN,
                     linewidth=1.8,
@@ -84,30 +85,41 @@ def sample_grid(
                 )
                 frame.set_gid(f"forgotten:{name}")
                 axes.add_patch(frame)
-            top += height
+            top += own_height
         axes.set_xlim(-GAP, len(classes) * (1 + GAP))
         axes.set_ylim(top - BETWEEN, -GAP)
         axes.grid(False)
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
         axes.xaxis.tick_top()
-        turned = 90 if max(map(len, classes)) > 60 // max(1, len(classes)) else 0
         axes.set_xticks(
-            [column * (1 + GAP) + 0.5 for column in range(len(classes))], classes, rotation=turned
+            [column * (1 + GAP) + 0.5 for column in range(len(classes))],
+            classes,
+            rotation=90 * _turned(classes),
         )
         axes.set_yticks(middles, list(blocks))
         axes.set_title(title)
     return axes
 
 
-def grid_height(columns: int, blocks: Sequence[float]) -> float:
+def grid_height(classes: Sequence[str], rows: Sequence[int]) -> float:
     """Return the height of a figure, in inches, whose images fill its width.
 
     Args:
-        columns: Number of classes.
-        blocks: Height of each block in heights of an image, white below it included.
+        classes: Names of the columns.
+        rows: Number of rows of each block.
+
+    >>> 3.5 < grid_height("0123456789", [3, 3]) < 4.5
+    True
     """
-    return 0.6 + (FIGURE_WIDTH - 1.2) / (columns * (1 + GAP)) * sum(blocks)
+    names = 0.085 * max(map(len, classes)) if _turned(classes) else 0.2
+    images = sum(count * (1 + GAP) + BETWEEN for count in rows) - BETWEEN
+    return 0.3 + names + (FIGURE_WIDTH - 1.0) / (len(classes) * (1 + GAP)) * images
+
+
+def _turned(classes: Sequence[str]) -> bool:
+    """Say whether names would touch side by side."""
+    return max(map(len, classes)) * len(classes) > 60
 
 
 def _check(blocks: Mapping[str, Any], classes: Sequence[str], forgotten: Sequence[str]) -> None:

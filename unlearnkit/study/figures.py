@@ -1,7 +1,8 @@
-"""The figures of a comparison: the trade-off, numbers over rounds, confusion before and after."""
+"""The figures of a comparison: the trade-off, numbers over rounds, confusion and samples before and after."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import wrap
@@ -12,6 +13,7 @@ from unlearnkit.plots import confusion_map, figure_style, file_axes, file_grid, 
 from unlearnkit.plots.paths import Results, label_of, methods_of, path_of
 from unlearnkit.study.confusions import Confusions, confusions
 from unlearnkit.study.matched import matched
+from unlearnkit.study.sample_figures import sample_figures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,11 +45,12 @@ class Figure:
     axes: Axes
 
 
-def figures(results: Results) -> list[Figure]:
+def figures(results: Results, folder: str | os.PathLike[str] | None = None) -> list[Figure]:
     """Draw what the results allow; the trade-off comes first.
 
     Args:
         results: A results dict as ``compare`` writes it.
+        folder: The comparison's folder, whose evaluations hold generated images; None draws none of these.
 
     Raises:
         ConfigurationError: The results hold no list of rows.
@@ -65,7 +68,7 @@ def figures(results: Results) -> list[Figure]:
         "Forgetting against utility along the path of each method, with target and retrained reference.",
         tradeoff(results, ax=file_axes(height)),
     )
-    return [first, *_curves(results), *_confusion(results)]
+    return [first, *_curves(results), *_confusion(results), *_samples(results, folder)]
 
 
 def _curves(results: Results) -> list[Figure]:
@@ -143,6 +146,21 @@ def _confusion(results: Results) -> list[Figure]:
             f"Confusion of {', '.join(models)}, row by label, column by predicted class.{framed}",
             panels[0],
         )
+    ]
+
+
+def _samples(results: Results, folder: str | os.PathLike[str] | None) -> list[Figure]:
+    """Draw the images that target, method and retrained reference generate from the same noise."""
+    drawn = {} if folder is None else sample_figures(results, folder)
+    return [
+        Figure(
+            f"samples_{name}",
+            "What each model draws, class by class, from the same noise",
+            f"Generated images of target, {name} and retrained reference, a column for each class; the column of a "
+            "forgotten class is framed.",
+            axes,
+        )
+        for name, axes in drawn.items()
     ]
 
 

@@ -82,7 +82,7 @@ def write_report(folder: str | os.PathLike[str], results: Results) -> Path:
     'report.html'
     """
     path = Path(folder) / "report.html"
-    atomic_write_text(path, report_html(results))
+    atomic_write_text(path, report_html(results, folder))
     return path
 
 
@@ -102,15 +102,17 @@ def write_figures(folder: str | os.PathLike[str], results: Results) -> list[Path
     Raises:
         ConfigurationError: The results hold no list of rows.
     """
-    return [path for figure in figures(results) for path in save(figure.axes, Path(folder) / figure.stem)]
+    return [
+        path for figure in figures(results, folder) for path in save(figure.axes, Path(folder) / figure.stem)
+    ]
 
 
-def report_html(results: Results) -> str:
-    """Return the page as text."""
+def report_html(results: Results, folder: str | os.PathLike[str] | None = None) -> str:
+    """Return the page as text; generated images are shown where the comparison's folder is given."""
     facts = {name: html.escape(text) for name, text in provenance(results).items()}
     title = "Unlearning compared: what was forgotten, and what it cost"
     last_round = summary(results)
-    first, *others = figures(results)
+    first, *others = figures(results, folder)
     sections = [
         f"<h1>{title}</h1>",
         f"<p class='soft'>{facts['model']}; data: {facts['data']}; {facts['date']}</p>",
