@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
@@ -214,10 +215,16 @@ def find_judge(name: str, device: torch.device | str = "cpu") -> Chosen[Judge]:
 
 def _fallen_back(argument: str, name: str, stand_in: str, error: Exception) -> str:
     reason = str(error).partition("\n")[0] or type(error).__name__
+    here = Path(name).is_dir()
+    remedy = (
+        "Give the folder of another one, as save_pretrained writes it"
+        if here
+        else f"Download it first (hf download {name}), or give the path of a folder"
+    )
     warnings.warn(
-        f"`{argument}` names {name!r}, which could not be loaded without a network ({reason}). {stand_in!r} takes its "
-        "place, and the result says so; its numbers are not comparable with those of the network. Download it first "
-        f"(hf download {name}), or give the path of a folder.",
+        f"`{argument}` names {name!r}, which could not be {'used' if here else 'loaded without a network'} ({reason}). "
+        f"{stand_in!r} takes its place, and the result says so; its numbers are not comparable with those of the "
+        f"network. {remedy}.",
         UnlearnKitWarning,
         stacklevel=3,
     )
