@@ -70,7 +70,7 @@ def test_a_network_judges_pairs(folder):
 def test_a_classifier_without_that_label_is_no_judge(folder):
     path = folder(BertForSequenceClassification, num_labels=2)
     with pytest.warns(
-        UnlearnKitWarning, match="could not be used .*label_0, label_1, not entailment.* Give the folder"
+        UnlearnKitWarning, match="could not be used .*label_0, label_1, not entailment.* Give the"
     ):
         assert find_judge(path).used.name == "lexical proxy"
 
