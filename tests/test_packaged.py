@@ -9,6 +9,7 @@ from unlearnkit.errors import DataNotFoundError, UnknownNameError
 from unlearnkit.packaged import (
     CONFIGS,
     config_names,
+    diffusion_shape_names,
     find_config,
     method_names,
     resolve_configs,
@@ -88,7 +89,8 @@ def test_trainer_settings_hold_nothing_else():
 
 
 def test_every_packaged_file_says_what_it_is():
-    for name in (*config_names(), *(f"shapes/{shape}.yaml" for shape in shape_names())):
+    shapes = [*shape_names(), *(f"diffusion/{name}" for name in diffusion_shape_names())]
+    for name in (*config_names(), *(f"shapes/{shape}.yaml" for shape in shapes)):
         assert ": " in summary_of(name), f"{name} must start with a comment `# Label: what it does.`"
 
 

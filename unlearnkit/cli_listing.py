@@ -78,7 +78,9 @@ def entries(topic: str) -> dict[str, str]:
     if topic == "methods":
         return {name: packaged.summary_of(f"{name}.yaml") for name in packaged.method_names()}
     if topic == "shapes":
-        return {name: packaged.summary_of(f"shapes/{name}.yaml") for name in packaged.shape_names()}
+        files = {name: f"shapes/{name}.yaml" for name in packaged.shape_names()}
+        files |= {name: f"shapes/diffusion/{name}.yaml" for name in packaged.diffusion_shape_names()}
+        return {name: packaged.summary_of(file) for name, file in files.items()}
     if topic == "configs":
         return {name: packaged.summary_of(name) for name in packaged.config_names()}
     if topic not in ROOMS:

@@ -28,8 +28,19 @@ def config_names() -> list[str]:
     return sorted(name for name in names if not name.startswith("shapes/"))
 
 
+def diffusion_shape_names() -> list[str]:
+    """Return the names of the packaged networks that draw images, sorted.
+
+    >>> "dit-xl-2-256" in diffusion_shape_names()
+    True
+    """
+    return sorted(
+        path.name.removesuffix(".yaml") for path in (CONFIGS / "shapes" / "diffusion").glob("*.yaml")
+    )
+
+
 def shape_names() -> list[str]:
-    """Return the names of the packaged architectures, sorted.
+    """Return the names of the packaged language models' architectures, sorted.
 
     >>> "llama-3.2-1b" in shape_names()
     True

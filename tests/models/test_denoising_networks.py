@@ -11,12 +11,12 @@ from unlearnkit.errors import ConfigurationError, UnknownNameError
 from unlearnkit.models.denoising_networks import (
     chosen_shape,
     denoise,
-    diffusion_shape_names,
     kind_of,
     null_class,
     read_diffusion_shape,
     small_shape,
 )
+from unlearnkit.packaged import diffusion_shape_names
 
 # Counted on the meta device; DiT's 675 million are those of the paper's code, whose blocks share one embedding.
 PARAMETERS = {"dit-xl-2-256": 749_826_464, "ddpm-cifar10": 35_751_939}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
@@ -14,7 +13,7 @@ from torch import nn
 from unlearnkit.batches import ImageTraits
 from unlearnkit.errors import ConfigurationError, UnknownNameError
 from unlearnkit.models.diffusion_library import diffusers_library
-from unlearnkit.packaged import CONFIGS
+from unlearnkit.packaged import CONFIGS, diffusion_shape_names
 
 Network = Literal["unet", "dit"]
 
@@ -156,15 +155,6 @@ def _refuse_of_other(network: str, sizes: dict[str, Any]) -> None:
             )
 
 
-def diffusion_shape_names() -> list[str]:
-    """Return the names of the packaged networks, sorted.
-
-    >>> "dit-xl-2-256" in diffusion_shape_names()
-    True
-    """
-    return sorted(path.stem for path in SHAPES.glob("*.yaml"))
-
-
 def read_diffusion_shape(name: str) -> DenoisingShape:
     """Read a packaged network as it was published.
 
@@ -176,7 +166,7 @@ def read_diffusion_shape(name: str) -> DenoisingShape:
     """
     if name not in diffusion_shape_names():
         raise UnknownNameError.among("shape", name, diffusion_shape_names())
-    found = yaml.safe_load(Path(SHAPES / f"{name}.yaml").read_text(encoding="utf-8"))
+    found = yaml.safe_load((SHAPES / f"{name}.yaml").read_text(encoding="utf-8"))
     return DenoisingShape(
         found["network"], found["config"], found["learned_variance"], found["parameters"], found["height"]
     )
