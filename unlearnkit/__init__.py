@@ -11,15 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unlearnkit.callbacks import GeN
-    from unlearnkit.datamodules import MUSE, TOFU, ForgetSet, Images, PairedDatasets, Preferences
+    from unlearnkit.datamodules import (
+        MUSE,
+        TOFU,
+        DiffusionImages,
+        ForgetSet,
+        Images,
+        PairedDatasets,
+        Preferences,
+    )
     from unlearnkit.evaluators import (
         ClassificationEvaluator,
+        GenerationEvaluator,
         MUSEEvaluator,
         PreferencesEvaluator,
         TOFUEvaluator,
     )
     from unlearnkit.host import PlainHost
-    from unlearnkit.models import CausalLM, DiffusionModel, ImageClassifier, LoRA
+    from unlearnkit.models import CausalLM, DiffusionModel, HeldOutClassifier, ImageClassifier, LoRA
     from unlearnkit.modules import FinetuningModule, UnlearningModule
     from unlearnkit.objectives import (
         CEU,
@@ -93,6 +102,7 @@ _HOMES = {
     "ConFIG": "unlearnkit.strategies",
     "DPO": "unlearnkit.objectives",
     "DWA": "unlearnkit.strategies",
+    "DiffusionImages": "unlearnkit.datamodules",
     "DiffusionModel": "unlearnkit.models",
     "DualOptim": "unlearnkit.optim",
     "DualOptimPlus": "unlearnkit.optim",
@@ -103,9 +113,11 @@ _HOMES = {
     "ForgetOnly": "unlearnkit.strategies",
     "ForgetSet": "unlearnkit.datamodules",
     "GeN": "unlearnkit.callbacks",
+    "GenerationEvaluator": "unlearnkit.evaluators",
     "GradDrop": "unlearnkit.strategies",
     "GradNorm": "unlearnkit.strategies",
     "GradVaccine": "unlearnkit.strategies",
+    "HeldOutClassifier": "unlearnkit.models",
     "HiddenToReference": "unlearnkit.objectives",
     "IDK": "unlearnkit.objectives",
     "IMTLG": "unlearnkit.strategies",
@@ -180,6 +192,7 @@ __all__ = [
     "CausalLM",
     "ClassificationEvaluator",
     "ConFIG",
+    "DiffusionImages",
     "DiffusionModel",
     "DualOptim",
     "DualOptimPlus",
@@ -190,9 +203,11 @@ __all__ = [
     "ForgetOnly",
     "ForgetSet",
     "GeN",
+    "GenerationEvaluator",
     "GradDrop",
     "GradNorm",
     "GradVaccine",
+    "HeldOutClassifier",
     "HiddenToReference",
     "ImageClassifier",
     "Images",

@@ -157,7 +157,15 @@ def test_inception_is_refused_where_it_is_not_and_auto_names_what_it_took(data):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"steps": 0}, {"samples_per_class": 0}, {"guidance": -1.0}, {"eta": 1.5}, {"feature_dim": 0}]
+    "wrong",
+    [
+        {"steps": 0},
+        {"samples_per_class": 0},
+        {"guidance": -1.0},
+        {"eta": 1.5},
+        {"feature_dim": 0},
+        {"eta": 0.5, "sampler": "ddpm"},
+    ],
 )
 def test_numbers_out_of_range_are_refused(wrong):
     with pytest.raises(ConfigurationError, match=next(iter(wrong))):

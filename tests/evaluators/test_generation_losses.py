@@ -9,6 +9,8 @@ from tests.evaluators.generation_stand_ins import DrawsRealImages
 from unlearnkit.datamodules import DiffusionImages
 from unlearnkit.errors import DataError
 from unlearnkit.evaluators.generation_losses import denoising_losses
+from unlearnkit.keyed_draws import normal
+from unlearnkit.models.diffusion_model import DiffusionModel
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +37,17 @@ def test_means_are_over_values_whatever_the_batches(data):
     assert found.failure is None and model.training
     again = denoising_losses(model, data, None, 64, (0, 1))
     assert again.hashes == found.hashes and again.means == pytest.approx(found.means)
+
+
+def test_a_diffusion_model_is_told_the_class_of_each_image(data):
+    model = DiffusionModel(width=8, multipliers=[1], class_dropout=1.0)
+    model.materialize(data.traits)
+    found = denoising_losses(model, data, 20, 64, (0, 1)).means
+    batch = data.collate([data.split.forget[place * 62 // 20] for place in range(20)])
+    noise = normal(batch["keys"], 12, (1, 8, 8))
+    with torch.no_grad():
+        error = model.predict(*model.noised(batch, batch["targets"])[:2], batch["targets"]) - noise
+    assert found["forget_loss"] == pytest.approx(error.square().mean().item(), rel=1e-5)
 
 
 def test_some_rows_of_each_set(data):

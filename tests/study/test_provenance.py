@@ -59,4 +59,6 @@ def test_paths_on_fewer_rows_say_so() -> None:
     )
     images = {"evaluation": "classification", "protocol": {"path_rows": 40}}
     assert path_note(images) == "Along the paths 40 evenly spread rows of each set are evaluated."
+    generated = {"evaluation": "generation", "protocol": {"path_rows": 40}}
+    assert path_note(generated) == "Along the paths at most 40 images of each class are generated."
     assert path_note({"protocol": {"path_rows": None}}) == path_note({}) == ""

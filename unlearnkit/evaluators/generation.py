@@ -44,7 +44,7 @@ class GenerationEvaluator(Evaluator):
         samples_per_class: Images of each class that is kept.
         steps: Of the sampler.
         guidance: The s of eps = (1 + s) cond - s uncond; 0 is the conditional model alone.
-        eta: Noise of DDIM's steps, 0 to 1.
+        eta: Noise of DDIM's steps, from 0 (none) to 1 (as much as DDPM's); 0 with ``ddpm``.
         sampler: ``ddim`` or ``ddpm``.
         features: In what images are compared: ``judge``, ``inception`` (its weights must be within reach), or ``auto``,
             Inception's where they are. The result names them.
@@ -73,7 +73,7 @@ class GenerationEvaluator(Evaluator):
         samples_per_class: int = 50,
         steps: int = 50,
         guidance: float = 2.0,
-        eta: float = 1.0,
+        eta: float = 0.0,
         sampler: Literal["ddim", "ddpm"] = "ddim",
         features: Features = "judge",
         feature_dim: int | None = None,
@@ -101,6 +101,10 @@ class GenerationEvaluator(Evaluator):
             raise ConfigurationError(f"`eta` must lie in [0, 1]. Found {eta}. Use 0 for DDIM, 1 for DDPM.")
         if sampler not in ("ddim", "ddpm"):
             raise UnknownNameError.among("sampler", sampler, ["ddim", "ddpm"])
+        if sampler == "ddpm" and eta:
+            raise ConfigurationError(
+                f"`eta` must be 0 with sampler=ddpm, which has none. Found {eta}. Leave it unset."
+            )
         if features not in ("judge", "inception", "auto"):
             raise UnknownNameError.among("features", features, ["judge", "inception", "auto"])
         if reference not in ("test", "held_out", "retain"):

@@ -20,7 +20,10 @@ DEFINITIONS = {
     "recall": "fraction of the real images that lie among the generated ones",
     "forget_blank": "fraction of images of forgotten classes that are all black or all white",
     "retain_blank": "the same of the classes that are kept",
-    "forget_loss": "mean denoising loss of the forget images, a value, with fixed noise",
+    "forget_loss": (
+        "mean denoising loss of the forget images with fixed noise, the class never dropped; a value, or an image "
+        "where the model's losses are sums"
+    ),
     "retain_loss": "the same of the retain images",
     "test_loss": "the same of the test images of the classes that are kept",
 }

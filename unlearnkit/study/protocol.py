@@ -51,6 +51,8 @@ def describe(data: dict[str, Any]) -> str:
     'locuslab/TOFU, forget10, 5 forget and 5 retain authors'
     >>> describe({"source": "digits", "forget": {"fraction": 0.1}, "label_noise": 0.1})
     'digits, forget 10 % at random, 10 % label noise'
+    >>> describe({"source": "digits", "forget": None, "held_out": 0.5})
+    'digits, forget 3, 50 % held out'
     >>> describe({"path": None, "articles": 80, "forget": "sust_2"})
     'generated news (80 articles), sust_2'
     >>> ratios = {"negative_ratio": 0.65, "forget_ratio": 0.8, "mislabel_rate": 0.3}
@@ -101,8 +103,12 @@ def _describe_people(data: dict[str, Any]) -> str:
 
 def _describe_images(data: dict[str, Any]) -> str:
     chosen = data.get("forget")
-    given = dict(getattr(chosen, "as_dict", lambda: chosen or {"fraction": 0.1})())
+    held_out = data.get("held_out")
+    default = {"fraction": 0.1} if held_out is None else {"classes": [3]}
+    given = dict(getattr(chosen, "as_dict", lambda: chosen or default)())
     parts = [str(data["source"]), f"forget {ForgetSet(**given).name}"]
+    if held_out:
+        parts.append(f"{100 * held_out:g} % held out")
     if data.get("first_classes"):
         parts.append(f"the first {data['first_classes']} classes")
     if data.get("per_class"):

@@ -47,6 +47,8 @@ def provenance(results: Results) -> dict[str, str]:
 def path_note(results: Results) -> str:
     """Say on how many rows of each set the paths were evaluated, where that is fewer than all."""
     rows = (results.get("protocol") or {}).get("path_rows")
+    if rows and results.get("evaluation") == "generation":
+        return f"Along the paths at most {rows} images of each class are generated."
     # Images may lie sorted by class.
     which = f"{rows} evenly spread" if results.get("evaluation") == "classification" else f"the first {rows}"
     return f"Along the paths {which} rows of each set are evaluated." if rows else ""
