@@ -56,9 +56,24 @@ def test_a_tokenizer_without_bos_uses_the_whole_length():
     assert found[-1].ids[-4:] == found[0].ids[:4]
 
 
+@pytest.mark.parametrize("length", [2, 3, 4, 16])
+def test_every_block_has_a_token_to_score(length):
+    """A sequence without one would count among those that NPO and DPO average over."""
+    plain = train_bpe([], 259)
+    plain.bos_token = None
+    found = text_blocks(["abc", "abcd", "abcdef"], plain, length, cut="documents")
+    assert min(len(block.ids) for block in found) > 1
+    assert [block.index for block in found] == list(range(len(found)))
+    assert (collate_blocks(found, 0)["labels"] != IGNORE).any(1).all()
+    with pytest.raises(
+        DataError, match="`texts` must have a token to predict. Found 1 documents without any"
+    ):
+        text_blocks(["a"], plain, length)
+
+
 def test_texts_without_tokens_are_refused():
     with pytest.raises(
-        DataError, match="`texts` must have at least one token. Found 2 documents without any"
+        DataError, match="`texts` must have a token to predict. Found 2 documents without any"
     ):
         text_blocks(["", ""], TOKENIZER, 10)
 

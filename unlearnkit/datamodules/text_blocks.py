@@ -41,7 +41,8 @@ def text_blocks(
     topped up from the start of the first one, BOS included. Without a BOS the cut is every ``length`` tokens. Texts
     that fill no block together make a single shorter one. ``documents`` is near its rule for lists of texts: each one
     starts a block of its own, and shorter blocks stay short; where MUSE trims a longer text, further blocks hold the
-    rest, and EOS, which MUSE leaves out, ends each text, so that a model learns where it ends.
+    rest, and EOS, which MUSE leaves out, ends each text, so that a model learns where it ends. A block without a token
+    to predict is left out: without a BOS, a text's last token where it would be alone.
 
     Args:
         texts: The documents, in order.
@@ -70,15 +71,17 @@ def text_blocks(
     sequences: list[list[int]] = tokenizer(parts, add_special_tokens=False, verbose=False)["input_ids"]
     if cut == "documents":
         sequences = [[*ids, int(tokenizer.eos_token_id)] for ids in sequences if ids]
-    if not any(map(str.strip, texts)) or not any(sequences):
+    if not any(map(str.strip, texts)) or not any(ids and len(bos) + len(ids) > 1 for ids in sequences):
         raise DataError(
-            f"`texts` must have at least one token. Found {len(texts)} documents without any. Fill them in, or check "
+            f"`texts` must have a token to predict. Found {len(texts)} documents without any. Fill them in, or check "
             "that the tokenizer knows their characters."
         )
     whole = [[*bos, *ids[low : low + step]] for ids in sequences for low in range(0, len(ids), step)]
     if cut == "joined" and len(whole) > 1:
         whole[-1] = (whole[-1] + whole[0])[:length]
-    return [Block(first + number, tuple(block)) for number, block in enumerate(whole)]
+    # Without a BOS before it a last token by itself is no more to be scored than an empty block.
+    kept = [block for block in whole if len(block) > 1]
+    return [Block(first + number, tuple(block)) for number, block in enumerate(kept)]
 
 
 def collate_blocks(blocks: Sequence[Block], pad_id: int) -> TokenBatch:
