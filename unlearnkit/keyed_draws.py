@@ -89,8 +89,9 @@ def normal(keys: Tensor, stream: int, shape: tuple[int, ...] = ()) -> Tensor:
     (True, True)
     """
     # In the middle of its cell, a number is neither 0 nor 1.
-    middle = (_shifted(_words(keys, stream, shape), 12).to(torch.float64) + 0.5) / 2**52
-    return (math.sqrt(2) * torch.erfinv(2 * middle - 1)).to(torch.float32)
+    words = _words(keys, stream, shape)
+    middle = _shifted(words, 12, words).to(torch.float64).add_(0.5).mul_(2.0**-51).sub_(1)
+    return middle.erfinv_().mul_(math.sqrt(2)).to(torch.float32)
 
 
 _GOLDEN, _FIRST, _SECOND = (
@@ -114,13 +115,13 @@ def _words(keys: Tensor, stream: int, shape: tuple[int, ...]) -> Tensor:
 
 
 def _mixed(words: Tensor) -> Tensor:
-    """Return SplitMix64's mix of each word; int64 wraps around as its unsigned words do."""
-    words = (words ^ _shifted(words, 30)) * _FIRST
-    words = (words ^ _shifted(words, 27)) * _SECOND
-    return words ^ _shifted(words, 31)
+    """Return SplitMix64's mix of each word, in their place; int64 wraps around as its unsigned words do."""
+    shifted = _shifted(words, 30)
+    words.bitwise_xor_(shifted).mul_(_FIRST)
+    words.bitwise_xor_(_shifted(words, 27, shifted)).mul_(_SECOND)
+    return words.bitwise_xor_(_shifted(words, 31, shifted))
 
 
-def _shifted(words: Tensor, bits: int) -> Tensor:
+def _shifted(words: Tensor, bits: int, out: Tensor | None = None) -> Tensor:
     """Shift right and fill up with zeros, which int64's own shift does not."""
-    shifted: Tensor = (words >> bits) & (2 ** (64 - bits) - 1)
-    return shifted
+    return torch.bitwise_right_shift(words, bits, out=out).bitwise_and_(2 ** (64 - bits) - 1)
