@@ -76,7 +76,7 @@ def small_shape(
 
     Args:
         network: ``unet``, with attention where its feature maps are smallest, or ``dit``.
-        width: Channels of the U-Net's first level (32), or components of the DiT's tokens (64).
+        width: Channels of the U-Net's first level (16), or components of the DiT's tokens (64).
         layers: Residual blocks a level (1), or blocks (4).
         multipliers: Width of each level of the U-Net, each of half the height of the one before, in widths ([1, 2]).
         heads: Attention heads of the DiT (4).
@@ -103,7 +103,7 @@ def small_shape(
         )
     if network == "unet":
         _refuse_of_other("unet", {"heads": heads, "patch_size": patch_size})
-        config = _unet(width or 32, layers or 1, [1, 2] if multipliers is None else multipliers, dropout)
+        config = _unet(width or 16, layers or 1, [1, 2] if multipliers is None else multipliers, dropout)
     else:
         _refuse_of_other("dit", {"multipliers": multipliers})
         config = _dit(width or 64, layers or 4, heads or 4, patch_size or 2, dropout)

@@ -48,7 +48,7 @@ class DiffusionModel(nn.Module):
             (``facebook/DiT-XL-2-256``); None builds a network.
         network: ``unet`` or ``dit``, in a small size.
         shape: Name of a packaged network in the size of its paper, with random weights, in place of ``network``.
-        width: Channels of the U-Net's first level (32), or components of the DiT's tokens (64).
+        width: Channels of the U-Net's first level (16), or components of the DiT's tokens (64).
         layers: Residual blocks a level of the U-Net (1), or blocks of the DiT (4).
         multipliers: Width of each level of the U-Net in widths ([1, 2]); each has half the height of the one before.
         heads: Attention heads of the DiT (4).
