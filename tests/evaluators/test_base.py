@@ -77,6 +77,7 @@ def test_the_same_is_comparable() -> None:
         (changed("n_truth_ratio", {"forget": 0}), "same n_truth_ratio"),
         (EVALUATION | {"benchmark": "muse"}, "same benchmark as this evaluation, 'tofu'. Found 'muse'"),
         (EVALUATION | {"per_sample": {"forget": {"index": [4, 5, 7]}}}, "the same forget rows"),
+        (changed("protocol", {"steps": 10}), "same protocol.'steps'.* as this evaluation, None. Found 10"),
         ({"summary": {}}, "must be the evaluation of the retrained model"),
         ("retrained.json", "must be the evaluation of the retrained model. Found something else .str"),
     ],

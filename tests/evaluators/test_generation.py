@@ -9,12 +9,15 @@ import pytest
 import torch
 
 from tests.evaluators.generation_stand_ins import DrawsRealImages
+from tests.modules.tiny import quiet
+from unlearnkit.callbacks.evaluate_every import EvaluateEvery
 from unlearnkit.datamodules import DiffusionImages, ForgetSet
 from unlearnkit.errors import ConfigurationError, DataError, MismatchError, UnknownNameError
 from unlearnkit.evaluators import GenerationEvaluator, read, write
 from unlearnkit.evaluators.generation_definitions import BETTER, DEFINITIONS
 from unlearnkit.evaluators.packed import unpack_images
-from unlearnkit.models import HeldOutClassifier, ImageClassifier
+from unlearnkit.models import DiffusionModel, HeldOutClassifier, ImageClassifier, held_out_classifier
+from unlearnkit.modules import FinetuningModule
 
 
 @pytest.fixture(scope="module")
@@ -200,6 +203,24 @@ def test_it_is_json_and_holds_the_first_samples(data, forgot, tmp_path):
     assert images.shape == (10, 3, 1, 8, 8)
     drawn = data.real_images("retain")[0]
     assert all(any(torch.equal(image, real) for real in drawn) for image in images[3])
+
+
+def test_the_grid_has_as_many_of_each_class_as_there_are(data):
+    few = evaluator(forget_samples=4, samples_per_class=2, feature_dim=4).evaluate(generator(data), data)
+    assert unpack_images(few["samples"]["packed"]).shape == (10, 2, 1, 8, 8)
+    assert evaluator(shown=0, rows=2).evaluate(generator(data), data)["samples"]["packed"] is None
+
+
+def test_a_trainer_that_tests_trains_the_judge_and_writes_the_result(tmp_path, monkeypatch):
+    monkeypatch.setattr(held_out_classifier, "_TRAINED", {})
+    data = DiffusionImages("digits", per_class=12)
+    callback = EvaluateEvery(evaluator(samples_per_class=1, forget_samples=2, steps=2, feature_dim=4))
+    trainer = quiet(default_root_dir=tmp_path, callbacks=[callback])
+    model = DiffusionModel(width=8, multipliers=[1])
+    trainer.test(FinetuningModule(model), datamodule=data, verbose=False)
+    found = read(tmp_path / "results.json")
+    assert found["benchmark"] == "generation" and found["judge"]["test_accuracy"] > 0.5
+    assert found["summary"]["fid"] > 0 and found["model"]["network"] == "UNet2DModel"
 
 
 def test_a_model_that_diverged_is_said_to_have(data):

@@ -24,6 +24,11 @@ class Pixels:
         return torch.zeros(len(images), 2), images.flatten(1).float()
 
 
+@pytest.fixture(autouse=True)
+def nothing_kept(monkeypatch):
+    monkeypatch.setattr(image_quality, "_READ", {})
+
+
 def images(n, seed=0):
     return torch.randint(
         0, 256, (n, 1, 2, 2), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8
@@ -50,6 +55,18 @@ def test_a_judges_features_are_brought_to_a_mean_square_of_1():
 def test_real_images_against_themselves():
     numbers = real().compare(images(50).flatten(1).float(), 3, 0)
     assert abs(numbers["fid"]) < 1e-6 and numbers["precision"] == numbers["recall"] == 1
+
+
+def test_real_images_are_read_once_and_two_sets_stay(monkeypatch):
+    asked = []
+    read = Pixels.read
+    monkeypatch.setattr(Pixels, "read", lambda self, part: asked.append(len(part)) or read(self, part))
+    first = real(16)
+    assert real(16) is first and asked == [16]
+    assert real(16, dimension=2) is not first and asked == [16] * 2
+    other = real(15)
+    assert other is real(15) and other.digest != first.digest and len(image_quality._READ) == 2
+    assert real(16) is not first and asked == [16, 16, 15, 16], "the oldest went"
 
 
 def test_few_images_leave_numbers_out():

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from unlearnkit.artifacts import plain
+from unlearnkit.batches import ImageTraits
 from unlearnkit.errors import ConfigurationError, DataError, UnknownNameError
 from unlearnkit.evaluators.base import (
     FORMAT,
@@ -28,6 +29,9 @@ from unlearnkit.evaluators.ranks import place
 
 SHOWN_CLASSES = 10
 """Classes of which images are kept at most, forgotten ones first."""
+
+SHOWN_BYTES = 1_000_000
+"""Bytes of kept images at most, where that leaves one of each class."""
 
 
 class GenerationEvaluator(Evaluator):
@@ -121,6 +125,7 @@ class GenerationEvaluator(Evaluator):
         self.loss_rows = loss_rows
         self.shown = shown
         self.rows = rows
+        self._accuracies: dict[tuple[str, str], float] = {}
 
     def evaluate(self, model: Any, datamodule: Any, reference: Evaluation | None = None) -> Evaluation:
         """Return the evaluation as one JSON-able dictionary, the same on every rank.
@@ -145,9 +150,18 @@ class GenerationEvaluator(Evaluator):
         each |= {label: _fewer(self.samples_per_class, self.rows) for label in kept}
         if self.rows is None:
             real.require_enough(sum(each[label] for label in kept), len(kept))
-        shown = (sorted([*forgotten, *kept][:SHOWN_CLASSES]), self.shown)
+        shown = sorted([*forgotten, *kept][:SHOWN_CLASSES])
+        number = min(self.shown, *each.values(), _room(datamodule.pixel_traits, len(shown)))
         wanted = list(each.items())
-        found = generate(model, wanted, self.sampling, self.judge, real.network, own_place, shown)
+        found = generate(
+            model,
+            wanted,
+            self.sampling,
+            self.judge,
+            real.network,
+            own_place,
+            (shown if number else [], number),
+        )
         losses = denoising_losses(model, datamodule, _fewer(self.loss_rows, self.rows), size, own_place)
         quality = real.compare(found.features[_among(found, kept)], self.neighbours, self.sampling.seed)
         classes = list(datamodule.classes)
@@ -175,7 +189,7 @@ class GenerationEvaluator(Evaluator):
             "samples": {
                 "classes": [classes[label] for label in found.shown],
                 "forgotten": [name for name in named if name in {classes[label] for label in found.shown}],
-                "packed": pack_images(torch.stack(list(found.shown.values()))) if self.shown else None,
+                "packed": pack_images(torch.stack(list(found.shown.values()))) if number else None,
             },
         }
         return self.with_reference(evaluation, reference)
@@ -197,9 +211,13 @@ class GenerationEvaluator(Evaluator):
 
     def _judge_accuracy(self, datamodule: Any) -> float:
         """Return the fraction of the test images of all classes that the judge takes for what they are."""
+        key = (self.judge.digest, datamodule.split.source)
+        if key in self._accuracies:
+            return self._accuracies[key]
         images, labels = datamodule.real_images("test")
         right = self.judge.read(images)[0].argmax(-1).cpu() == labels
-        return float(right.double().mean())
+        self._accuracies[key] = float(right.double().mean())
+        return self._accuracies[key]
 
     def _protocol(self, forget: int, kept: int, real: RealImages) -> dict[str, Any]:
         """Return what must be the same where numbers are put side by side."""
@@ -235,6 +253,15 @@ def _fewer(count: int | None, rows: int | None) -> Any:
     """Return the smaller number of two, None being no limit."""
     known = [number for number in (count, rows) if number is not None]
     return min(known, default=None)
+
+
+def _room(traits: ImageTraits, classes: int) -> int:
+    """Return how many images of each class can be kept, at least 1.
+
+    >>> _room(ImageTraits(10, 3, 32), 10), _room(ImageTraits(1000, 3, 256), 10)
+    (32, 1)
+    """
+    return max(1, SHOWN_BYTES // (classes * traits.channels * traits.height**2))
 
 
 def _among(found: Generated, labels: list[int]) -> Tensor:

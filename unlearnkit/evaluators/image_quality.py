@@ -22,6 +22,9 @@ INCEPTION = "inception-v3-compat, 2048"
 
 QUALITY = ("fid", "kid", "precision", "recall")
 
+KEPT = 2
+"""Sets of real images whose features stay in memory: a path is evaluated again and again beside them."""
+
 
 @dataclass(frozen=True)
 class RealImages:
@@ -67,6 +70,25 @@ class RealImages:
             DataNotFoundError: Inception's weights, or the package that loads them, are not within reach.
             ConfigurationError: There are fewer features than ``dimension``.
         """
+        digest = hashlib.sha256(images.numpy().tobytes()).hexdigest()[:16]
+        key = (digest, judge.digest, features, dimension, str(device))
+        if key not in _READ:
+            for oldest in list(_READ)[: len(_READ) + 1 - KEPT]:
+                del _READ[oldest]
+            _READ[key] = cls._read(images, judge, features, dimension, batch_size, device, digest)
+        return _READ[key]
+
+    @classmethod
+    def _read(
+        cls,
+        images: Tensor,
+        judge: Judge,
+        features: Features,
+        dimension: int | None,
+        batch_size: int,
+        device: Any,
+        digest: str,
+    ) -> RealImages:
         network, name = None, f"judge ({judge.name}; {judge.digest}), mean square 1"
         if features != "judge":
             try:
@@ -81,7 +103,6 @@ class RealImages:
         if network is None:
             whole = torch.eye(found.shape[1], dtype=torch.float64) if basis is None else basis
             basis = whole / found.double().square().mean().sqrt().clamp(min=1e-12)
-        digest = hashlib.sha256(images.numpy().tobytes()).hexdigest()[:16]
         return cls(name, network, found if basis is None else found.double() @ basis, basis, digest)
 
     def require_enough(self, generated: int, classes: int) -> None:
@@ -120,6 +141,9 @@ class RealImages:
         if fewest > neighbours:
             numbers["precision"], numbers["recall"] = precision_recall(self.features, own, neighbours)
         return numbers
+
+
+_READ: dict[tuple[Any, ...], RealImages] = {}
 
 
 def inception(device: Any) -> nn.Module:
