@@ -5,8 +5,8 @@ from jsonargparse import ArgumentError, ArgumentParser
 from torch import nn
 
 import unlearnkit.models  # noqa: F401
-from unlearnkit.cli_errors import explained, typed_error
-from unlearnkit.errors import ConfigurationError, DataError, UnknownNameError
+from unlearnkit.cli_errors import explained
+from unlearnkit.errors import ConfigurationError, DataError, UnknownNameError, typed_error
 from unlearnkit.objectives import Objective
 from unlearnkit.strategies import Strategy
 

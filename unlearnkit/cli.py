@@ -11,9 +11,9 @@ from pathlib import Path
 
 from unlearnkit import __version__
 from unlearnkit.cli_complete import COMMANDS, SCRIPTS, candidates
-from unlearnkit.cli_errors import explained, typed_error
+from unlearnkit.cli_errors import explained
 from unlearnkit.cli_listing import show
-from unlearnkit.errors import ConfigurationError, UnknownNameError
+from unlearnkit.errors import ConfigurationError, UnknownNameError, typed_error
 from unlearnkit.packaged import resolve_configs, run_name
 
 LIGHTNING = ("fit", "validate", "test", "predict")

@@ -27,16 +27,6 @@ UNKNOWN = re.compile(r"(?:unrecognized arguments: -*|does not accept option ')([
 REQUIRED = re.compile(r"arguments are required: (.+)")
 
 
-def typed_error(error: BaseException) -> UnlearnKitError | None:
-    """Return the typed error behind an exception, or None: jsonargparse rewrites what constructors raise."""
-    link: BaseException | None = error
-    while link is not None:
-        if isinstance(link, UnlearnKitError):
-            return link
-        link = link.__cause__  # not __context__: a bug met while handling an error is a bug
-    return None
-
-
 def explained(message: str, command: str = "fit") -> UnlearnKitError:
     """Return the typed error that says what is wrong with the arguments.
 

@@ -79,3 +79,13 @@ class MissingDependencyError(UnlearnKitError, ImportError):
 
 class UnlearnKitWarning(UserWarning):
     """Something works but probably not as intended; the message says what to do."""
+
+
+def typed_error(error: BaseException) -> UnlearnKitError | None:
+    """Return the typed error behind an exception, or None: jsonargparse rewrites what constructors raise."""
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, UnlearnKitError):
+            return link
+        link = link.__cause__  # not __context__: a bug met while handling an error is a bug
+    return None

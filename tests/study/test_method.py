@@ -117,6 +117,29 @@ def test_epochs_of_a_given_length_are_rounds_and_stay_as_many() -> None:
     assert load_method("preferences/npo").epoch_length is None
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"),
+    [
+        ("lam: 1.0", "lam: 0.0", "`lam` must be above 0.*Found 0.0"),
+        (
+            "class_path: AscentNLL",
+            "class_path: NLL",
+            "`objective` must be one that is minimised to forget.*NLL",
+        ),
+        ("initial: 32", "initial: 0", "`initial` must be 1 or above. Found 0"),
+    ],
+)
+def test_what_a_constructor_says_is_not_lost_behind_the_parser(
+    tmp_path: Path, right: str, wrong: str, message: str
+) -> None:
+    own = tmp_path / "own.yaml"
+    text = (CONFIGS / "preferences" / "u2a_ga.yaml").read_text()
+    assert right in text
+    own.write_text(text.replace(right, wrong))
+    with pytest.raises(ConfigurationError, match=message):
+        load_method(str(own)).build(nn.Identity())
+
+
 def test_bad_input(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match=r"ga, ga_gd, ga_gd_alternate, .* Did you mean 'npo'"):
         load_method("npoo")

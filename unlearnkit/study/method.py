@@ -16,7 +16,7 @@ from torch import nn
 import unlearnkit.callbacks
 import unlearnkit.optim  # noqa: F401
 from unlearnkit import packaged
-from unlearnkit.errors import ConfigurationError, DataNotFoundError, UnknownNameError
+from unlearnkit.errors import ConfigurationError, DataNotFoundError, UnknownNameError, typed_error
 from unlearnkit.modules import UnlearningModule
 
 BATCH_SIZES = ("forget_batch_size", "retain_batch_size")
@@ -133,6 +133,12 @@ class Method:
                 f"`method` must be a YAML row that can be built. Found {self.name!r}: {error}. "
                 "Compare it with `unlearnkit list configs` and the packaged files."
             ) from error
+        except ValueError as error:
+            # Of an argument that may be None, jsonargparse rewrites what the constructor raises.
+            typed = typed_error(error)
+            if typed is None:
+                raise
+            raise typed from None
         return UnlearningModule(model, **built.module.as_dict()), list(built.callbacks or [])
 
 
