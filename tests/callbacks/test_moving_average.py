@@ -8,6 +8,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from torch.distributed.device_mesh import init_device_mesh
 
 from tests.callbacks.runs import fit, module_for
 from tests.models.diffusion_parts import SMALL
@@ -16,6 +17,7 @@ from unlearnkit.datamodules import DiffusionImages
 from unlearnkit.errors import ConfigurationError
 from unlearnkit.models import DiffusionModel
 from unlearnkit.modules import FinetuningModule
+from unlearnkit.sharding import shard_module
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -129,3 +131,15 @@ def test_validation_sees_the_average_and_gives_the_weights_back() -> None:
 def test_refused(decay: float) -> None:
     with pytest.raises(ConfigurationError, match=r"`decay` must lie in \[0, 1\)"):
         MovingAverage(decay)
+
+
+def test_shards_are_refused(tmp_path: Path) -> None:
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        module = module_for()
+        shard_module(module.model, init_device_mesh("cpu", (1,)))
+        trainer = Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
+        with pytest.raises(ConfigurationError, match="`callbacks` must not hold MovingAverage under FSDP2"):
+            MovingAverage().on_train_start(trainer, module)
+    finally:
+        torch.distributed.destroy_process_group()
