@@ -34,9 +34,30 @@ TINY_DATA = {
         "--model.model.heads=2",
     ],
     "digits": ["--data.per_class=20", "--data.forget_batch_size=4", "--data.retain_batch_size=4"],
+    "ddpm": [
+        "--data.per_class=8",
+        "--data.forget_batch_size=4",
+        "--data.retain_batch_size=4",
+        "--model.model.width=4",
+    ],
+    "dit": [
+        "--data.per_class=8",
+        "--data.forget_batch_size=4",
+        "--data.retain_batch_size=4",
+        "--model.model.width=16",
+        "--model.model.layers=1",
+    ],
 }
 """Options that make a benchmark's data and model tiny."""
 
+
+TINY_SA = [
+    "--model.retain.per_class=1",
+    "--model.retain.fisher_samples=1",
+    "--model.retain.fisher_steps=2",
+    "--model.retain.steps=2",
+]
+"""Options that make its samples few."""
 
 TINY_U2A = ["--model.strategy.selector.initial=4", "--model.strategy.alignment.length=4"]
 """Options that make its selection tiny as well."""
@@ -45,7 +66,8 @@ TINY_U2A = ["--model.strategy.selector.initial=4", "--model.strategy.alignment.l
 def tiny_data(name: str) -> list[str]:
     """Return the options for a packaged file, e.g. ``tofu/ngdiff.yaml``."""
     benchmark, _, stem = name.partition("/")
-    return [*TINY_DATA[benchmark], *(TINY_U2A if stem.startswith("u2a") else [])]
+    own = TINY_SA if stem == "sa" else TINY_U2A if stem.startswith("u2a") else []
+    return [*TINY_DATA[benchmark], *own]
 
 
 def kind_of(name: str) -> tuple[str, ...]:
@@ -71,7 +93,8 @@ METHODS = [f"{name}.yaml" for name in method_names()]
 REPRESENTATIVES = sorted(
     {
         kind_of(name): f"{name}.yaml"
-        for name in reversed(method_names())
+        # Generation last: a run of it takes longer than one of any other modality.
+        for name in sorted(method_names(), key=lambda name: name.startswith(("ddpm", "dit")))[::-1]
         if name.partition("/")[0] in TINY_DATA
     }.values()
 )

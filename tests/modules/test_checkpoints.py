@@ -86,7 +86,7 @@ def test_checkpoints_of_every_kind_of_packaged_method_hold_data_alone(name, tmp_
     saved = torch.load(path, weights_only=True)
     assert saved["global_step"] == 2
     assert set(saved) >= {"state_dict", "optimizer_states", "callbacks", "loops"}
-    assert {"TOFU", "MUSE", "Images", "Preferences"} & set(saved), "the split is kept"
+    assert {"TOFU", "MUSE", "Images", "DiffusionImages", "Preferences"} & set(saved), "the split is kept"
     require_whole_checkpoint(path)
     if evaluated:
         path = next(value["path"] for key, value in saved["callbacks"].items() if "'every': 1" in key)
