@@ -157,7 +157,5 @@ def test_a_network_without_one_of_its_weights_is_refused(tmp_path):
     kept = load_file(weights)
     del kept["conv_in.weight"]
     save_file(kept, weights)
-    with pytest.raises(
-        ArtifactError, match="must hold all weights .* Found none of conv_in.weight"
-    ):
+    with pytest.raises(ArtifactError, match="must hold all weights .* Found none of conv_in.weight"):
         DiffusionModel(str(tmp_path / "model"))
