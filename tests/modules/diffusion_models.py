@@ -17,7 +17,7 @@ from tests.modules.tiny import quiet
 from unlearnkit.batches import ImageTraits
 from unlearnkit.callbacks import WeightMask
 from unlearnkit.datamodules import DiffusionImages
-from unlearnkit.models.diffusion_model import DiffusionModel
+from unlearnkit.models import DiffusionModel
 from unlearnkit.modules import UnlearningModule
 from unlearnkit.objectives import (
     AdaptiveAscent,
@@ -120,7 +120,7 @@ KINDS: dict[str, Kind] = {
         AdaptiveAscent,
         mask=partial(WeightMask, "fisher_ratio", hard=False),
     ),
-    "Distance": Kind(NGDiff, adamw, retain=NLLAndDistance),
+    "Distance": Kind(NGDiff, momentum, retain=NLLAndDistance),
     "SA": Kind(lambda: FixedWeights(c=0.5), adamw, UniformPixels, partial(REPLAY, distance=1e-4)),
 }
 """The packaged methods' objectives, strategies, optimizers and masks."""
