@@ -3,10 +3,10 @@
     python experiments/u2a_effects.py --out experiments/u2a_effects
 
 The inner problem, ``theta(w) = argmin sum_i w_i log p_i + lambda |theta - theta*|^2``, is solved by gradient descent in
-float64 from the target (the tables say how often), and J is summed out before and after, so nothing is drawn. Figures 1 and 2: 60 random
-groups of 32 negatives (the paper has 150), weight 1 on a group's mean. Equation 7: different negatives one by one, for
-several lambda, with the factor 1 / (2 lambda) that the paper drops. Twice: no answer mislabelled, and a third of the
-rejected ones ideal.
+float64 from the target (the tables say how often), and J is summed out before and after, so nothing is drawn. Figures 1
+and 2: 60 random groups of 32 negatives (the paper has 150), weight 1 on a group's mean. Equation 7: different negatives
+one by one, for several lambda, with the factor 1 / (2 lambda) that the paper drops. Twice: no answer mislabelled, and a
+third of the rejected ones ideal.
 """
 
 from __future__ import annotations
