@@ -14,7 +14,16 @@ FLOORS = [
     {"cli"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-PLAIN_TORCH = {"gradients", "objectives", "strategies", "optim", "host", "reduction", "sharding", "keyed_draws"}
+PLAIN_TORCH = {
+    "gradients",
+    "objectives",
+    "strategies",
+    "optim",
+    "host",
+    "reduction",
+    "sharding",
+    "keyed_draws",
+}
 LONGEST = 400
 FILES = sorted(PACKAGE.rglob("*.py"))
 INSIDE = [path for path in FILES if path.name not in ("__init__.py", "__main__.py") or path.parent != PACKAGE]
