@@ -183,7 +183,7 @@ def chosen_shape(
     """Return what is built where no name is given: a packaged network, or a small one.
 
     Args:
-        name: Of a saved model, which takes the place of all of it.
+        name: Of a saved model, which takes the place of all of it: a recipe's network gives way to a target's folder.
         network: Kind of a small one.
         shape: Name of a packaged one.
         sizes: Of a small one, as ``small_shape`` takes them; None where they were not given.
@@ -191,17 +191,16 @@ def chosen_shape(
         learned_variance: None leaves it to the shape.
 
     Raises:
-        ConfigurationError: A shape is given beside a name or a size.
+        ConfigurationError: A shape is given beside a size.
         UnknownNameError: There is no such shape or kind.
     """
-    if shape is None:
+    if shape is None or name is not None:
         return small_shape(network, **sizes, dropout=dropout, learned_variance=bool(learned_variance))
-    beside = {"name": name} | sizes
-    given = next((argument for argument, value in beside.items() if value is not None), None)
+    given = next((argument for argument, value in sizes.items() if value is not None), None)
     if given is not None:
         raise ConfigurationError(
             f"`shape` and `{given}` must not both be given: a shape has its sizes, and random weights. Found shape="
-            f"{shape!r} and {given}={beside[given]!r}. Leave one of them unset."
+            f"{shape!r} and {given}={sizes[given]!r}. Leave one of them unset."
         )
     found = read_diffusion_shape(shape)
     return found if learned_variance is None else replace(found, learned_variance=learned_variance)

@@ -45,7 +45,7 @@ class DiffusionModel(nn.Module):
 
     Args:
         name: Folder of a saved model, or a DiT pipeline of diffusers by folder or name on the hub
-            (``facebook/DiT-XL-2-256``); None builds a network.
+            (``facebook/DiT-XL-2-256``), in place of ``shape`` and sizes; None builds a network.
         network: ``unet`` or ``dit``, in a small size.
         shape: Name of a packaged network in the size of its paper, with random weights, in place of ``network``.
         width: Channels of the U-Net's first level (16), or components of the DiT's tokens (64).
