@@ -111,7 +111,10 @@ def test_numbers_of_imagenet_are_the_published_ones() -> None:
         if end:
             assert [optimizer[side]["init_args"]["lr"] for side in ("forget", "retain")] == [lr, lr]
         assert (own["forget_batch_size"], own["retain_batch_size"]) == (1, 1)
-        assert trainer["callbacks"][0]["init_args"]["batches"] == 2000
+        fisher = trainer["callbacks"][0]["init_args"]
+        assert (fisher["batches"], own["train_batch_size"]) == (2000, 1), "single images"
+        sampling = trainer["callbacks"][-1]["init_args"]["evaluator"]["init_args"]
+        assert (sampling["sampler"], sampling["steps"], sampling["guidance"]) == ("ddpm", 250, 0.5), "w = 1.5"
     assert read("dit_imagenet/sfron")[0]["model"]["init_args"]["shape"] in diffusion_shape_names()
 
 
