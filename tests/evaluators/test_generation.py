@@ -12,7 +12,13 @@ from tests.evaluators.generation_stand_ins import DrawsRealImages
 from tests.modules.tiny import quiet
 from unlearnkit.callbacks.evaluate_every import EvaluateEvery
 from unlearnkit.datamodules import DiffusionImages, ForgetSet
-from unlearnkit.errors import ConfigurationError, DataError, MismatchError, UnknownNameError
+from unlearnkit.errors import (
+    ConfigurationError,
+    DataError,
+    DataNotFoundError,
+    MismatchError,
+    UnknownNameError,
+)
 from unlearnkit.evaluators import GenerationEvaluator, read, write
 from unlearnkit.evaluators.generation_definitions import BETTER, DEFINITIONS
 from unlearnkit.evaluators.packed import unpack_images
@@ -137,6 +143,25 @@ def test_fewer_images_than_features_are_refused_with_the_number_needed(data):
     assert evaluator(samples_per_class=8).evaluate(generator(data), data)["summary"]["fid"] is not None
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"samples_per_class": 7}, ConfigurationError, "Found 63 images of 9 classes"),
+        ({"feature_dim": 65}, ConfigurationError, "`feature_dim` must be at most .* Found 65 of 64"),
+        ({"features": "inception", "feature_dim": 4}, DataNotFoundError, "features=judge"),
+        ({"reference_per_class": 10_000}, DataError, "`per_class` must be at most"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_said_before_anything_is_trained(
+    data, monkeypatch, arguments, error, words
+):
+    monkeypatch.setattr(HeldOutClassifier, "_train", lambda *_: pytest.fail("a judge was trained"))
+    evaluator().require(data)
+    evaluator(rows=2, samples_per_class=2).require(data)
+    with pytest.raises(error, match=words):
+        evaluator(**arguments).require(data)
+
+
 def test_a_path_of_few_rows_leaves_out_what_needs_more(data):
     found = evaluator(rows=6).evaluate(generator(data), data)
     assert found["summary"]["fid"] is None and found["summary"]["kid"] is not None
@@ -151,8 +176,6 @@ def test_a_forget_set_that_is_no_class_is_refused(data):
 
 
 def test_inception_is_refused_where_it_is_not_and_auto_names_what_it_took(data):
-    from unlearnkit.errors import DataNotFoundError
-
     with pytest.raises(DataNotFoundError, match="features=judge"):
         evaluator(features="inception").evaluate(generator(data), data)
     found = evaluator(features="auto", rows=4).evaluate(generator(data), data)

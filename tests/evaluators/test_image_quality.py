@@ -6,10 +6,18 @@ import pytest
 import torch
 from torch import nn
 
+from unlearnkit.batches import ImageTraits
 from unlearnkit.errors import ConfigurationError, DataNotFoundError
 from unlearnkit.evaluators import image_quality
-from unlearnkit.evaluators.image_quality import INCEPTION, RealImages, main_directions
+from unlearnkit.evaluators.image_quality import (
+    INCEPTION,
+    RealImages,
+    feature_number,
+    main_directions,
+    require_enough,
+)
 from unlearnkit.metrics.functional.feature_distances import frechet_distance
+from unlearnkit.models import HeldOutClassifier
 
 
 class Pixels:
@@ -76,14 +84,25 @@ def test_few_images_leave_numbers_out():
 
 
 def test_enough_is_said_with_the_number_needed():
-    real().require_enough(5, 2)
+    require_enough(4, real=50, generated=5, classes=2)
     with pytest.raises(
         ConfigurationError, match=r"features \(4\).*Found 4 images of 2 classes. Use samples_per_class=3"
     ):
-        real().require_enough(4, 2)
+        require_enough(4, real=50, generated=4, classes=2)
     with pytest.raises(ConfigurationError, match="`reference_per_class`.*Found 3 images"):
-        real(3).require_enough(9, 3)
-    real(3, dimension=2).require_enough(3, 3)
+        require_enough(4, real=3, generated=9, classes=3)
+    require_enough(2, real=3, generated=3, classes=3)
+
+
+def test_features_are_counted_before_a_judge_is_trained():
+    judge = HeldOutClassifier(epochs=1)
+    number = feature_number(judge, "judge", ImageTraits(4, 1, 8))
+    pictures = torch.zeros(8, 1, 8, 8, dtype=torch.uint8)
+    judge.prepare(pictures, torch.arange(8) % 4, ImageTraits(4, 1, 8), "pictures")
+    assert number == feature_number(judge, "auto", ImageTraits(4, 1, 8)) == judge.num_features == 64
+    assert feature_number(nn.Identity(), "judge", ImageTraits(4, 1, 8)) is None, "a judge of one's own"
+    with pytest.raises(DataNotFoundError, match="features=judge"):
+        feature_number(judge, "inception", ImageTraits(4, 1, 8))
 
 
 def test_directions_are_those_of_most_variance_and_orthonormal():

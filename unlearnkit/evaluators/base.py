@@ -44,6 +44,13 @@ class Evaluator(ABC):
             reference: Evaluation of the retrained model, for numbers that compare with it.
         """
 
+    def require(self, datamodule: Any) -> None:  # noqa: B027  (most evaluators take any data of theirs)
+        """Refuse data that ``evaluate`` would refuse, where that can be said before anything is trained.
+
+        Args:
+            datamodule: The data module after ``setup``.
+        """
+
     def with_start(self, load: Callable[[], nn.Module]) -> Evaluator:
         """Return the evaluator that also says how far a model has moved, where it has such numbers.
 

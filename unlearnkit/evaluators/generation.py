@@ -23,7 +23,13 @@ from unlearnkit.evaluators.base import (
 from unlearnkit.evaluators.generated import Generated, Sampling, generate
 from unlearnkit.evaluators.generation_definitions import BETTER, DEFINITIONS
 from unlearnkit.evaluators.generation_losses import SETS, denoising_losses
-from unlearnkit.evaluators.image_quality import Features, RealImages
+from unlearnkit.evaluators.image_quality import (
+    Features,
+    RealImages,
+    feature_number,
+    require_directions,
+    require_enough,
+)
 from unlearnkit.evaluators.packed import pack_images
 from unlearnkit.evaluators.ranks import place
 
@@ -127,6 +133,25 @@ class GenerationEvaluator(Evaluator):
         self.rows = rows
         self._accuracies: dict[tuple[str, str], float] = {}
 
+    def require(self, datamodule: Any) -> None:
+        """Refuse data before a generator is trained on them for long.
+
+        Raises:
+            ConfigurationError: FID would have no more images than features, or ``feature_dim`` is above their number.
+            DataError: No class is forgotten as a whole, or a class has too few real images.
+            DataNotFoundError: Inception's weights are asked for and not within reach.
+        """
+        _, kept = _sides(datamodule)
+        images = datamodule.reference_images(kept, self.reference_per_class, self.reference)
+        if not getattr(self.judge, "loaded", False):
+            datamodule.held_out_images()
+        number = feature_number(self.judge, self.features, datamodule.pixel_traits)
+        if number is not None and self.feature_dim is not None:
+            require_directions(self.feature_dim, number)
+        dimension = self.feature_dim or number
+        if dimension is not None and self.rows is None:
+            require_enough(dimension, len(images), self.samples_per_class * len(kept), len(kept))
+
     def evaluate(self, model: Any, datamodule: Any, reference: Evaluation | None = None) -> Evaluation:
         """Return the evaluation as one JSON-able dictionary, the same on every rank.
 
@@ -149,7 +174,8 @@ class GenerationEvaluator(Evaluator):
         each = {label: _fewer(self.forget_samples, self.rows) for label in forgotten}
         each |= {label: _fewer(self.samples_per_class, self.rows) for label in kept}
         if self.rows is None:
-            real.require_enough(sum(each[label] for label in kept), len(kept))
+            generated = sum(each[label] for label in kept)
+            require_enough(real.features.shape[1], len(real.features), generated, len(kept))
         shown = sorted([*forgotten, *kept][:SHOWN_CLASSES])
         number = min(self.shown, *each.values(), _room(datamodule.pixel_traits, len(shown)))
         wanted = list(each.items())

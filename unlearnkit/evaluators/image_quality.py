@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from unlearnkit.batches import ImageTraits
 from unlearnkit.errors import ConfigurationError, DataNotFoundError
 from unlearnkit.evaluators.generated import Judge
 from unlearnkit.metrics.functional.feature_distances import frechet_distance, kernel_distance
@@ -17,7 +18,8 @@ from unlearnkit.metrics.functional.precision_recall import precision_recall
 
 Features = Literal["judge", "inception", "auto"]
 
-INCEPTION = "inception-v3-compat, 2048"
+INCEPTION_FEATURES = 2048
+INCEPTION = f"inception-v3-compat, {INCEPTION_FEATURES}"
 """The features of the published FID."""
 
 QUALITY = ("fid", "kid", "precision", "recall")
@@ -105,22 +107,6 @@ class RealImages:
             basis = whole / found.double().square().mean().sqrt().clamp(min=1e-12)
         return cls(name, network, found if basis is None else found.double() @ basis, basis, digest)
 
-    def require_enough(self, generated: int, classes: int) -> None:
-        """Refuse an FID whose covariances would be singular.
-
-        Raises:
-            ConfigurationError: There are no more generated or real images than features.
-        """
-        dimension = self.features.shape[1]
-        least = dimension // classes + 1
-        for name, count in (("samples_per_class", generated), ("reference_per_class", len(self.features))):
-            if count <= dimension:
-                raise ConfigurationError(
-                    f"`{name}` must give more images than there are features ({dimension}), or FID is of singular "
-                    f"covariances. Found {count} images of {classes} classes. Use {name}={least} or more where there "
-                    f"are as many, or fewer features, e.g. feature_dim={max(1, count // 4)}."
-                )
-
     def compare(self, generated: Tensor, neighbours: int, seed: int) -> dict[str, float | None]:
         """Return the four numbers, None where there are too few images.
 
@@ -146,6 +132,70 @@ class RealImages:
 _READ: dict[tuple[Any, ...], RealImages] = {}
 
 
+def require_enough(dimension: int, real: int, generated: int, classes: int) -> None:
+    """Refuse an FID whose covariances would be singular.
+
+    Args:
+        dimension: Number of features.
+        real: Number of real images.
+        generated: Number of generated images.
+        classes: Number of classes that both are of.
+
+    Raises:
+        ConfigurationError: There are no more generated or real images than features.
+
+    >>> require_enough(dimension=64, real=500, generated=65, classes=9)
+    """
+    least = dimension // classes + 1
+    for name, count in (("samples_per_class", generated), ("reference_per_class", real)):
+        if count <= dimension:
+            raise ConfigurationError(
+                f"`{name}` must give more images than there are features ({dimension}), or FID is of singular "
+                f"covariances. Found {count} images of {classes} classes. Use {name}={least} or more where there "
+                f"are as many, or fewer features, e.g. feature_dim={max(1, count // 4)}."
+            )
+
+
+def require_directions(count: int, features: int) -> None:
+    """Refuse more directions than there are features.
+
+    Raises:
+        ConfigurationError: There are more.
+    """
+    if count > features:
+        raise ConfigurationError(
+            f"`feature_dim` must be at most the number of features. Found {count} of {features}. "
+            "Leave it unset to take all."
+        )
+
+
+def feature_number(judge: Any, features: Features, traits: ImageTraits) -> int | None:
+    """Return the number of features in which images will be compared, with no judge trained for it.
+
+    Args:
+        judge: Of a ``HeldOutClassifier`` the network is built, with the weights that it will be trained from; of one's
+            own, which need not say its number, it is None.
+        features: Whose.
+        traits: Of the images.
+
+    Raises:
+        DataNotFoundError: Inception's weights, or the package that loads them, are not within reach.
+        ConfigurationError: A loaded judge has other numbers of classes or channels.
+    """
+    if features != "judge":
+        try:
+            inception("cpu")
+            return INCEPTION_FEATURES
+        except DataNotFoundError:
+            if features == "inception":
+                raise
+    if not hasattr(judge, "classifier"):
+        return None
+    judge.classifier.materialize(traits)
+    number: int = judge.num_features
+    return number
+
+
 def inception(device: Any) -> nn.Module:
     """Return the network of the published FID: 2048 features of images [n, 1 or 3, height, width], uint8.
 
@@ -155,7 +205,7 @@ def inception(device: Any) -> nn.Module:
     from torchmetrics.image.fid import NoTrainInceptionV3
 
     try:
-        network = NoTrainInceptionV3("inception-v3-compat", ["2048"])
+        network = NoTrainInceptionV3("inception-v3-compat", [str(INCEPTION_FEATURES)])
     except (ImportError, OSError, RuntimeError) as error:
         raise DataNotFoundError(
             "`features` inception must have its weights within reach. Found none "
@@ -193,11 +243,7 @@ def main_directions(real: Tensor, count: int) -> Tensor:
     >>> main_directions(real, 1).abs().round().tolist()
     [[0.0], [1.0]]
     """
-    if count > real.shape[1]:
-        raise ConfigurationError(
-            f"`feature_dim` must be at most the number of features. Found {count} of {real.shape[1]}. "
-            "Leave it unset to take all."
-        )
+    require_directions(count, real.shape[1])
     # Of the covariance, not of the samples: of fewer samples than directions this is still a basis.
     vectors: Tensor = torch.linalg.eigh(torch.cov(real.double().T)).eigenvectors
     return vectors.flip(-1)[:, :count]

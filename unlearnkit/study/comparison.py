@@ -155,10 +155,11 @@ def checked_methods(setting: Setting) -> list[Method]:
 
 
 def _split_hash(setting: Setting, seed: int) -> str:
-    """Read the data of a seed: what is wrong with them shows before any folder is made."""
-    data = setting.build(seed, "pair", model=False).data
-    data.setup("fit")
-    split: str = data.split.hash
+    """Read the data of a seed: what is wrong with them, or cannot be evaluated, shows before any folder is made."""
+    built = setting.build(seed, "pair", model=False)
+    built.data.setup("fit")
+    built.evaluator.require(built.data)
+    split: str = built.data.split.hash
     return split
 
 
