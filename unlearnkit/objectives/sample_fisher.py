@@ -58,6 +58,7 @@ def fisher_distance(model: nn.Module, target: nn.Module, fisher: dict[str, Tenso
         target: Has ``theta*``.
         fisher: ``F`` by name, in the form of the parameters.
 
+    >>> import torch
     >>> one, other = nn.Linear(2, 1), nn.Linear(2, 1)
     >>> ones = {name: torch.ones_like(p) for name, p in one.named_parameters()}
     >>> fisher_distance(one, one, ones).item(), fisher_distance(one, other, ones).item() > 0
