@@ -141,7 +141,9 @@ def test_what_a_constructor_says_is_not_lost_behind_the_parser(
 
 
 def test_bad_input(tmp_path: Path) -> None:
-    with pytest.raises(UnknownNameError, match=r"ga, ga_distance, ga_gd, ga_gd_alternate, .* Did you mean 'npo'"):
+    with pytest.raises(
+        UnknownNameError, match=r"ga, ga_distance, ga_gd, ga_gd_alternate, .* Did you mean 'npo'"
+    ):
         load_method("npoo")
     with pytest.raises(
         UnknownNameError,
