@@ -35,7 +35,7 @@ IMPORTED_AS = {
 }
 # An extra that no test runs: `make test` does not install it, and no version of it was tested.
 UNTESTED = {"downstream"}
-OWN = {"unlearnkit", "tests", "benchmarks"}
+OWN = {"unlearnkit", "tests", "benchmarks", "experiments"}
 
 
 def names(requirements):

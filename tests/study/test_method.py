@@ -147,7 +147,8 @@ def test_bad_input(tmp_path: Path) -> None:
         load_method("npoo")
     with pytest.raises(
         UnknownNameError,
-        match="`benchmark` must be one of: cifar10, cifar100, digits, muse, people, preferences, tiny_imagenet, tofu",
+        match="`benchmark` must be one of: cifar10, cifar100, ddpm, ddpm_cifar10, digits, dit, dit_imagenet, muse, "
+        "people, preferences, tiny_imagenet, tofu",
     ):
         load_method("tofuu/npo")
     with pytest.raises(DataNotFoundError, match="Packaged methods: .*ga, "):
