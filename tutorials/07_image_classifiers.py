@@ -628,7 +628,7 @@ paths = sorted(Path("../experiments").glob("*/results.json"))
 studies, changed = {path.parent.name: read_json(path) for path in paths}, {}
 for study, results in studies.items():  # also what is added later; NaN where a seed diverged
     n = len(results["protocol"]["seeds"])
-    if n >= 5 and set(NUMBERS) <= set(results["rows"][0]["summary"]):
+    if n >= 5 and set(NUMBERS) <= set(results.get("rows", [{}])[0].get("summary", [])):
         both = zip(changes(results, torch.arange(n)), changes(results, drawn(n=n)), strict=True)
         for (label, *middle), (_, *draws) in both:
             rows = [[m, *interval(d)] for m, d in zip(middle, draws, strict=True)]
